@@ -1,0 +1,1 @@
+//! Benchmarks of Selvedge, with its peers in the same run.

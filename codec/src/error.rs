@@ -1,0 +1,106 @@
+//! What can be wrong with bytes, text and items.
+
+use thiserror::Error;
+
+use crate::{ByteLength, ThreadId};
+
+/// Why bytes, a text or an item were refused. None of these says where: the reader that knows the
+/// file and offset adds it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CodecError {
+    /// The text is no UUID.
+    #[error("{text:?} is not a thread id (a UUID)")]
+    NotAThreadId {
+        /// The first 64 characters of the text.
+        text: String,
+    },
+    /// The text is no RFC 3339 timestamp.
+    #[error("{text:?} is not an RFC 3339 timestamp")]
+    NotATimestamp {
+        /// The first 64 characters of the text.
+        text: String,
+    },
+    /// A payload that should be JSON is not.
+    #[error("the payload is not JSON: {why}")]
+    NotJson {
+        /// What the JSON parser says.
+        why: String,
+    },
+    /// A line is no record: not UTF-8, not JSON, or without `type` and `payload`.
+    #[error("the line is not a record: {why}")]
+    NotARecordLine {
+        /// What the JSON parser says.
+        why: String,
+    },
+    /// A record is larger than a frame may be.
+    #[error("a record of {length} bytes is larger than the largest allowed, {limit} bytes")]
+    RecordTooLarge {
+        /// The record's length.
+        length: ByteLength,
+        /// The largest length allowed.
+        limit: ByteLength,
+    },
+    /// A record type is empty or too long.
+    #[error("a record type has 1 to {limit} bytes, this one has {length}")]
+    BadRecordType {
+        /// The type's length in bytes.
+        length: usize,
+        /// The longest type allowed, in bytes.
+        limit: usize,
+    },
+    /// A batch has no item.
+    #[error("a batch needs at least one item")]
+    EmptyBatch,
+    /// The bytes do not begin with a segment's magic number.
+    #[error("not a Selvedge log: the magic number is missing")]
+    NotASegment,
+    /// The segment was written by a later version.
+    #[error("the log has format version {found}; this build reads up to {supported}")]
+    UnknownVersion {
+        /// The version in the header.
+        found: u16,
+        /// The newest version this build reads.
+        supported: u16,
+    },
+    /// The segment's header is cut short.
+    #[error("the log's header is cut short at {length} bytes")]
+    HeaderTooShort {
+        /// How many bytes there are.
+        length: ByteLength,
+    },
+    /// The segment's header does not match its checksum.
+    #[error("the log's header does not match its checksum")]
+    HeaderChecksum,
+    /// The segment belongs to another thread.
+    #[error("the log belongs to thread {found}, not to {expected}")]
+    WrongThread {
+        /// The thread it was opened as.
+        expected: ThreadId,
+        /// The thread in its header.
+        found: ThreadId,
+    },
+    /// A frame's length is out of bounds, or its two lengths differ.
+    #[error("a frame's length is impossible")]
+    FrameLength,
+    /// A frame does not match its checksum.
+    #[error("a frame does not match its checksum")]
+    FrameChecksum,
+    /// A frame's envelope can't be decoded.
+    #[error("a frame's envelope can't be decoded: {why}")]
+    Envelope {
+        /// What the decoder says.
+        why: String,
+    },
+    /// Compressed bytes are damaged.
+    #[error("the compressed bytes are damaged: {why}")]
+    Compressed {
+        /// What the decompressor says.
+        why: String,
+    },
+    /// Decompression would exceed its bound.
+    #[error("the log decompresses to more than {limit} bytes")]
+    DecompressedTooLarge {
+        /// The bound.
+        limit: ByteLength,
+    },
+}
