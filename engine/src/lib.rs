@@ -1,1 +1,16 @@
-//! engine
+//! Selvedge's logs, index and store, on blocking I/O.
+//!
+//! The layers, each knowing only those above it in this list: [`error`], [`clock`] and [`disk`]
+//! (the two seams), [`home`] (where things lie), [`thread`] (what is known of a thread), [`log`]
+//! (the truth), [`projection`] (the fold from records to rows), [`listing`] (queries, and the plain
+//! scan that is the oracle), [`index`] (redb) and [`store`] (one home, opened).
+
+pub mod clock;
+pub mod disk;
+pub mod error;
+pub mod home;
+pub mod listing;
+pub mod process;
+pub mod thread;
+
+pub use error::{ConflictReason, CorruptReason, Error, InvalidRequest, Result};
