@@ -1,0 +1,13 @@
+//! Logs: the truth. Readers never change a file.
+
+mod effective;
+mod history;
+mod position;
+mod reader;
+mod reverse;
+
+pub use effective::effective;
+pub use history::{History, load_history};
+pub use position::{Damage, LogEvent, LogPosition};
+pub use reader::{LogScan, read_log};
+pub use reverse::{ReverseReader, read_log_backwards};
