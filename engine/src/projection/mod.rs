@@ -10,5 +10,5 @@ mod turns;
 
 pub use checkpoint::{Checkpoint, ProjectedThread};
 pub use fold::{FoldState, Projector};
-pub use project::{Projection, project};
+pub use project::{Projection, log_owner, project};
 pub use turns::{TurnChange, TurnIndex, apply_turn_changes};

@@ -37,3 +37,11 @@ pub fn project(
         why: crate::CorruptReason::NoRecord,
     })
 }
+
+/// Whose log this is, reading no more of it than its head where that tells.
+///
+/// # Errors
+/// As [`project`].
+pub fn log_owner(disk: &dyn Disk, home: &Home, path: &LogPath) -> Result<selvedge_codec::ThreadId> {
+    project(disk, home, path, None).map(|projection| projection.thread.summary.thread_id)
+}
