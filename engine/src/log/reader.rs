@@ -1,45 +1,284 @@
 //! Reading a log forwards.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use selvedge_codec::ThreadId;
+use bytes::Bytes;
+use selvedge_codec::jsonl::{self, LineEvent, LineScan, LineScanStart};
+use selvedge_codec::segment::{self, HEADER_BYTES, ScanEnd, ScanEvent, ScanStart, SegmentHeader};
+use selvedge_codec::{ByteLength, ByteOffset, CodecError, ThreadId};
 
 use super::{Damage, LogEvent, LogPosition};
-use crate::Result;
-use crate::disk::{Disk, FileStat};
+use crate::disk::{Disk, DiskFile, FileKind, FileStat, OpenMode, read_range};
 use crate::home::LogFormat;
+use crate::{CorruptReason, Error, Result};
+
+/// The length of a native log's header, as a file has it.
+const HEADER_LENGTH: ByteLength = ByteLength::new(HEADER_BYTES as u64);
+
+/// A log's file, opened for reading.
+#[derive(Debug)]
+pub(crate) struct OpenLog {
+    file: Box<dyn DiskFile>,
+    path: PathBuf,
+    format: LogFormat,
+    /// Before anything is read: what is appended meanwhile belongs to the next reader.
+    stat: FileStat,
+}
+
+impl OpenLog {
+    pub(crate) fn open(disk: &dyn Disk, path: &Path, format: LogFormat) -> Result<Self> {
+        let fail = |operation| move |error| Error::io(operation, path, error);
+        let file = disk.open(path, OpenMode::Read).map_err(fail("open"))?;
+        let stat = file.stat().map_err(fail("look at"))?;
+        match stat.kind {
+            FileKind::File => Ok(Self {
+                file,
+                path: path.to_path_buf(),
+                format,
+                stat,
+            }),
+            FileKind::Directory => Err(fail("read")(io::ErrorKind::IsADirectory.into())),
+            FileKind::Other => Err(fail("read")(io::ErrorKind::InvalidInput.into())),
+        }
+    }
+
+    pub(crate) const fn stat(&self) -> FileStat {
+        self.stat
+    }
+
+    pub(crate) const fn format(&self) -> LogFormat {
+        self.format
+    }
+
+    pub(crate) fn error(&self, offset: ByteOffset, why: CodecError) -> Error {
+        Error::codec(&self.path, offset, why)
+    }
+
+    pub(crate) fn corrupt(&self, why: CorruptReason) -> Error {
+        Error::Corrupt {
+            path: self.path.clone(),
+            offset: ByteOffset::ZERO,
+            why,
+        }
+    }
+
+    /// Up to `length` bytes from `offset`, and none beyond the length that the file was found with.
+    pub(crate) fn read(&self, offset: ByteOffset, length: ByteLength) -> Result<Bytes> {
+        let there = self.stat.len.get().saturating_sub(offset.get());
+        let length = ByteLength::new(length.get().min(there));
+        read_range(&*self.file, offset, length)
+            .map(Bytes::from)
+            .map_err(|error| Error::io("read", &self.path, error))
+    }
+
+    /// A native log's header.
+    pub(crate) fn header(&self) -> Result<SegmentHeader> {
+        self.decode_header(&self.read(ByteOffset::ZERO, HEADER_LENGTH)?)
+    }
+
+    fn decode_header(&self, bytes: &[u8]) -> Result<SegmentHeader> {
+        SegmentHeader::decode(bytes).map_err(|why| self.error(ByteOffset::ZERO, why))
+    }
+
+    /// Reads the whole log, or what follows `from`.
+    pub(crate) fn scan(&self, from: Option<LogPosition>) -> Result<LogScan> {
+        self.scan_some(from, self.stat.len)
+    }
+
+    /// Reads no more of the file than `length` bytes. What is cut off by that shows as a torn tail.
+    pub(crate) fn scan_head(&self, length: ByteLength) -> Result<LogScan> {
+        self.scan_some(None, length)
+    }
+
+    fn scan_some(&self, from: Option<LogPosition>, length: ByteLength) -> Result<LogScan> {
+        match self.format {
+            LogFormat::Native => self.scan_native(from, length),
+            LogFormat::JsonLines => {
+                let from = from.unwrap_or_default();
+                self.check_reaches(from, self.stat.len)?;
+                let bytes = self.read(from.offset, length)?;
+                Ok(self.lines(jsonl::scan(bytes, line_start(from)), None))
+            }
+            LogFormat::CompressedJsonLines => self.scan_compressed(from, length),
+        }
+    }
+
+    /// An earlier reader's position is in what the file has now.
+    fn check_reaches(&self, from: LogPosition, length: ByteLength) -> Result<()> {
+        if from.offset.get() <= length.get() {
+            return Ok(());
+        }
+        Err(self.corrupt(CorruptReason::Shorter {
+            found: length,
+            expected: ByteLength::new(from.offset.get()),
+        }))
+    }
+
+    fn scan_native(&self, from: Option<LogPosition>, length: ByteLength) -> Result<LogScan> {
+        let (header, from, bytes) = if let Some(from) = from {
+            let header = self.header()?;
+            self.check_reaches(from, self.stat.len)?;
+            (header, from, self.read(from.offset, length)?)
+        } else {
+            let bytes = self.read(ByteOffset::ZERO, length)?;
+            let header = self.decode_header(&bytes)?;
+            let from = LogPosition {
+                offset: ByteOffset::new(HEADER_LENGTH.get()),
+                next_ordinal: header.first_ordinal,
+                bad_since_record: 0,
+            };
+            (header, from, bytes.slice(HEADER_BYTES..))
+        };
+        let start = ScanStart {
+            seed: header.seed(),
+            offset: from.offset,
+            next_ordinal: from.next_ordinal,
+        };
+        Ok(LogScan {
+            stat: self.stat,
+            thread_id: Some(header.thread_id),
+            inner: Inner::Native(segment::scan(bytes, start)),
+        })
+    }
+
+    fn scan_compressed(&self, from: Option<LogPosition>, length: ByteLength) -> Result<LogScan> {
+        let from = from.unwrap_or_default();
+        let packed = self.read(ByteOffset::ZERO, length)?;
+        let (bytes, why) = jsonl::decompress_prefix(&packed);
+        let unpacked = ByteLength::new(bytes.len() as u64);
+        match why {
+            Some(why) if bytes.is_empty() => return Err(self.error(ByteOffset::ZERO, why)),
+            _ => self.check_reaches(from, unpacked)?,
+        }
+        let skipped = usize::try_from(from.offset.get()).unwrap_or(usize::MAX);
+        let bytes = Bytes::from(bytes).slice(skipped..);
+        let damage = why.map(|why| (ByteOffset::new(unpacked.get()), why));
+        Ok(self.lines(jsonl::scan(bytes, line_start(from)), damage))
+    }
+
+    /// The events of a line scan of this log.
+    pub(crate) fn lines(
+        &self,
+        scan: LineScan,
+        unpacking: Option<(ByteOffset, CodecError)>,
+    ) -> LogScan {
+        LogScan {
+            stat: self.stat,
+            thread_id: None,
+            inner: Inner::Lines(Lines {
+                scan,
+                bad: None,
+                record: None,
+                unpacking,
+            }),
+        }
+    }
+}
+
+const fn line_start(from: LogPosition) -> LineScanStart {
+    LineScanStart {
+        offset: from.offset,
+        next_ordinal: from.next_ordinal,
+        bad_since_record: from.bad_since_record,
+    }
+}
 
 /// The events of a log, from its start or from a [`LogPosition`], as slices of one buffer.
 #[derive(Debug)]
 pub struct LogScan {
     stat: FileStat,
-    position: LogPosition,
-    torn_tail: Option<Damage>,
     thread_id: Option<ThreadId>,
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Native(segment::Scan),
+    Lines(Lines),
+}
+
+/// A line scan whose damage says which ordinals are missing for it: the next record tells.
+#[derive(Debug)]
+struct Lines {
+    scan: LineScan,
+    /// The last bad line, until the line after it is known.
+    bad: Option<Damage>,
+    /// The record after it.
+    record: Option<LogEvent>,
+    /// Where unpacking stopped, and why.
+    unpacking: Option<(ByteOffset, CodecError)>,
 }
 
 impl LogScan {
-    /// Where reading goes on after what was consumed so far.
+    /// Where reading goes on; what it is in the middle of a scan says nothing.
     #[must_use]
     pub fn position(&self) -> LogPosition {
-        self.position
+        match &self.inner {
+            Inner::Native(scan) => LogPosition {
+                offset: scan.whole_end(),
+                next_ordinal: scan.next_ordinal(),
+                bad_since_record: 0,
+            },
+            Inner::Lines(lines) => {
+                let state = lines.scan.state();
+                LogPosition {
+                    offset: state.offset,
+                    next_ordinal: state.next_ordinal,
+                    bad_since_record: state.bad_since_record,
+                }
+            }
+        }
     }
 
-    /// What the log ends with beyond its last whole batch or line; known at the end.
+    /// What the log ends with beyond its last whole batch or line, once the scan is exhausted. It
+    /// may be what a writer is just writing.
     #[must_use]
     pub fn torn_tail(&self) -> Option<Damage> {
-        self.torn_tail.clone()
+        let next_ordinal = self.position().next_ordinal;
+        let torn = |offset, length, why| Damage {
+            offset,
+            length,
+            first_ordinal: next_ordinal,
+            next_ordinal,
+            why,
+        };
+        match &self.inner {
+            Inner::Native(scan) => match scan.end()? {
+                ScanEnd::Clean => None,
+                ScanEnd::TornTail { start, length, why } => Some(torn(start, length, why)),
+            },
+            Inner::Lines(lines) => {
+                let (offset, length) = lines.scan.torn_tail()?;
+                let why = CodecError::NotARecordLine {
+                    why: "the last line is cut short".to_owned(),
+                };
+                Some(torn(offset, length, why))
+            }
+        }
+    }
+
+    /// Whether the last line is a record that lacks its newline.
+    #[must_use]
+    pub fn is_unterminated(&self) -> bool {
+        matches!(&self.inner, Inner::Lines(lines) if lines.scan.is_unterminated())
+    }
+
+    /// Whether a record so far carried its ordinal in its line.
+    #[must_use]
+    pub fn has_explicit_ordinals(&self) -> bool {
+        matches!(&self.inner, Inner::Lines(lines) if lines.scan.has_explicit_ordinals())
     }
 
     /// The thread that a native log's header names.
     #[must_use]
-    pub fn thread_id(&self) -> Option<ThreadId> {
+    pub const fn thread_id(&self) -> Option<ThreadId> {
         self.thread_id
     }
 
     /// What the file's metadata said before it was read.
     #[must_use]
-    pub fn stat(&self) -> FileStat {
+    pub const fn stat(&self) -> FileStat {
         self.stat
     }
 }
@@ -48,33 +287,285 @@ impl Iterator for LogScan {
     type Item = LogEvent;
 
     fn next(&mut self) -> Option<LogEvent> {
-        None
+        match &mut self.inner {
+            Inner::Native(scan) => scan.next().map(|event| match event {
+                ScanEvent::Record(record) => LogEvent::Record(record),
+                ScanEvent::Gap(gap) => LogEvent::Damage(Damage {
+                    offset: gap.start,
+                    length: ByteLength::new(gap.end.get().saturating_sub(gap.start.get())),
+                    first_ordinal: gap.first_ordinal,
+                    next_ordinal: gap.next_ordinal,
+                    why: gap.why,
+                }),
+            }),
+            Inner::Lines(lines) => lines.next(),
+        }
+    }
+}
+
+impl Lines {
+    fn next(&mut self) -> Option<LogEvent> {
+        if let Some(record) = self.record.take() {
+            return Some(record);
+        }
+        loop {
+            let next_ordinal = self.scan.state().next_ordinal;
+            match self.scan.next() {
+                Some(LineEvent::Record { record, .. }) => {
+                    let Some(mut bad) = self.bad.take() else {
+                        return Some(LogEvent::Record(record));
+                    };
+                    bad.next_ordinal = record.ordinal;
+                    self.record = Some(LogEvent::Record(record));
+                    return Some(LogEvent::Damage(bad));
+                }
+                Some(LineEvent::BadLine {
+                    offset,
+                    length,
+                    why,
+                }) => {
+                    let bad = Damage {
+                        offset,
+                        length,
+                        first_ordinal: next_ordinal,
+                        next_ordinal,
+                        why,
+                    };
+                    if let Some(before) = self.bad.replace(bad) {
+                        return Some(LogEvent::Damage(before));
+                    }
+                }
+                None => return self.last(),
+            }
+        }
+    }
+
+    /// What is left to tell once there are no more lines.
+    fn last(&mut self) -> Option<LogEvent> {
+        let bad = self.bad.take().or_else(|| {
+            let (offset, why) = self.unpacking.take()?;
+            let next_ordinal = self.scan.state().next_ordinal;
+            Some(Damage {
+                offset,
+                length: ByteLength::ZERO,
+                first_ordinal: next_ordinal,
+                next_ordinal,
+                why,
+            })
+        })?;
+        Some(LogEvent::Damage(bad))
     }
 }
 
 /// Reads a log from its start, or from where an earlier reader stopped, into one buffer.
 ///
 /// # Errors
-/// [`crate::Error::Io`] when the file can't be opened or read, [`crate::Error::Corrupt`] when
-/// nothing of it can be made sense of or it ends before `from`, and
-/// [`crate::Error::Unsupported`] for a later version.
+/// [`Error::Io`] when the file can't be opened or read, [`Error::Corrupt`] when nothing of it can
+/// be made sense of or it ends before `from`, and [`Error::Unsupported`] for a later version.
 pub fn read_log(
     disk: &dyn Disk,
     file: &Path,
     format: LogFormat,
     from: Option<LogPosition>,
 ) -> Result<LogScan> {
-    let _ = format;
-    let handle = disk
-        .open(file, crate::disk::OpenMode::Read)
-        .map_err(|error| crate::Error::io("open", file, error))?;
-    let stat = handle
-        .stat()
-        .map_err(|error| crate::Error::io("look at", file, error))?;
-    Ok(LogScan {
-        stat,
-        position: from.unwrap_or_default(),
-        torn_tail: None,
-        thread_id: None,
-    })
+    OpenLog::open(disk, file, format)?.scan(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::log::{History, load_history};
+    use crate::sample_home::*;
+
+    fn load(name: &str, bytes: &[u8]) -> Result<History> {
+        let place = SampleHome::new();
+        place.write(name, bytes);
+        let format = LogFormat::of_file_name(name).unwrap();
+        load_history(&RealDisk, &place.file(name), format)
+    }
+
+    fn ordinals(history: &History) -> Vec<u64> {
+        history
+            .records
+            .iter()
+            .map(|record| record.ordinal.get())
+            .collect()
+    }
+
+    fn samples() -> Vec<Sample> {
+        [vec![meta(1, "")], turn("a"), turn("b")].concat()
+    }
+
+    #[test]
+    fn both_formats_give_the_same_payloads() {
+        let json = load("a.jsonl", &lines(&samples())).unwrap();
+        let native = load("a.rlog", &native(1, &[samples()])).unwrap();
+        assert_eq!(json.records.len(), native.records.len());
+        for (a, b) in json.records.iter().zip(&native.records) {
+            assert_eq!(
+                a.payload_json().unwrap().get(),
+                b.payload_json().unwrap().get()
+            );
+            assert_eq!((a.ordinal, a.time, a.event), (b.ordinal, b.time, b.event));
+        }
+        assert_eq!((json.torn_tail, native.torn_tail), (None, None));
+        assert_eq!(json.position.next_ordinal.get(), 7);
+    }
+
+    #[test]
+    fn a_line_of_bad_bytes_costs_itself_alone() {
+        let good = samples();
+        let mut bytes = lines(&good[..2]);
+        let offset = bytes.len() as u64;
+        bytes.extend(b"{\"timestamp\":\"\xff\xfe\"}\n\n\xef\xbb\xbf{}\n");
+        bytes.extend(lines(&good[2..]));
+        let history = load("a.jsonl", &bytes).unwrap();
+        assert_eq!(ordinals(&history), [0, 1, 2, 3, 4, 5, 6]);
+        let damage: Vec<_> = history
+            .damage
+            .iter()
+            .map(|damage| (damage.offset.get() - offset, damage.length.get()))
+            .collect();
+        assert_eq!(damage, [(0, 18), (20, 5)]);
+        assert!(
+            history
+                .damage
+                .iter()
+                .all(|damage| damage.first_ordinal.get() == 2)
+        );
+    }
+
+    #[test]
+    fn damage_says_which_ordinals_are_missing_for_it() {
+        let mut text = line(0, &meta(1, ""), Some(0));
+        text += "bad\nworse\n";
+        text += &line(0, &user("a"), Some(3));
+        let history = load("a.jsonl", text.as_bytes()).unwrap();
+        assert_eq!(ordinals(&history), [0, 3]);
+        let missing: Vec<_> = history
+            .damage
+            .iter()
+            .map(|damage| damage.first_ordinal.get()..damage.next_ordinal.get())
+            .collect();
+        assert_eq!(missing, [1..1, 1..3]);
+        let batches: Vec<_> = samples().into_iter().map(|sample| vec![sample]).collect();
+        let mut bytes = native(1, &batches);
+        let second = native(1, &batches[..2]).len();
+        bytes[second + 20] ^= 1;
+        let history = load("a.rlog", &bytes).unwrap();
+        assert_eq!(ordinals(&history), [0, 1, 3, 4, 5, 6]);
+        let [gap] = &history.damage[..] else {
+            panic!("one frame is damaged: {:?}", history.damage);
+        };
+        assert_eq!(gap.offset.get(), second as u64);
+        assert_eq!((gap.first_ordinal.get(), gap.next_ordinal.get()), (2, 3));
+    }
+
+    #[test]
+    fn a_torn_tail_is_told_and_not_consumed() {
+        let whole = lines(&samples());
+        let end = lines(&samples()[..6]).len() as u64;
+        let history = load("a.jsonl", &whole[..whole.len() - 5]).unwrap();
+        assert_eq!(history.records.len(), 6);
+        assert_eq!(history.torn_tail.unwrap().offset.get(), end);
+        assert_eq!(history.position.offset.get(), end);
+        let whole = native(1, &[samples(), samples()]);
+        let end = native(1, &[samples()]).len() as u64;
+        let history = load("a.rlog", &whole[..whole.len() - 5]).unwrap();
+        assert_eq!(history.records.len(), 7);
+        assert_eq!(history.torn_tail.unwrap().offset.get(), end);
+        assert_eq!(history.position.offset.get(), end);
+    }
+
+    #[test]
+    fn a_last_line_without_its_newline_is_a_record() {
+        let whole = lines(&samples());
+        let history = load("a.jsonl", &whole[..whole.len() - 1]).unwrap();
+        assert_eq!((history.records.len(), history.torn_tail), (7, None));
+    }
+
+    #[test]
+    fn of_a_damaged_compressed_log_what_could_be_unpacked_is_given() {
+        let long: Vec<_> = (0..20_000)
+            .map(|n| user(&format!("word {}", n * 7919)))
+            .collect();
+        let packed = zstd::encode_all(&lines(&long)[..], 3).unwrap();
+        let whole = load("a.jsonl.zst", &packed).unwrap();
+        assert_eq!((whole.records.len(), whole.damage.len()), (20_000, 0));
+        let cut = load("a.jsonl.zst", &packed[..packed.len() * 3 / 4]).unwrap();
+        let kept = cut.records.len();
+        assert!(kept > 1000 && kept < 20_000, "{kept}");
+        assert_eq!(cut.records[..], whole.records[..kept]);
+        let [damage] = &cut.damage[..] else {
+            panic!("unpacking stopped once: {:?}", cut.damage);
+        };
+        assert!(matches!(damage.why, CodecError::Compressed { .. }));
+        let refused = load("a.jsonl.zst", b"not compressed at all");
+        assert!(matches!(refused, Err(Error::Corrupt { .. })));
+    }
+
+    #[test]
+    fn reading_goes_on_where_it_stopped() {
+        let place = SampleHome::new();
+        let packed = zstd::encode_all(&lines(&samples())[..], 0).unwrap();
+        for (name, bytes) in [
+            ("a.jsonl", lines(&samples())),
+            (
+                "a.rlog",
+                native(1, &[samples()[..2].to_vec(), samples()[2..].to_vec()]),
+            ),
+            ("a.jsonl.zst", packed),
+        ] {
+            place.write(name, &bytes);
+            let format = LogFormat::of_file_name(name).unwrap();
+            let read = |from| read_log(&RealDisk, &place.file(name), format, from);
+            let mut scan = read(None).unwrap();
+            let events: Vec<_> = scan.by_ref().collect();
+            let end = scan.position();
+            assert_eq!(read(Some(end)).unwrap().count(), 0);
+            let middle = if format == LogFormat::Native {
+                native(1, &[samples()[..2].to_vec()]).len()
+            } else {
+                lines(&samples()[..2]).len()
+            };
+            let position = LogPosition {
+                offset: ByteOffset::new(middle as u64),
+                next_ordinal: selvedge_codec::Ordinal::new(2),
+                bad_since_record: 0,
+            };
+            let mut scan = read(Some(position)).unwrap();
+            assert_eq!(scan.by_ref().collect::<Vec<_>>(), events[2..]);
+            assert_eq!(scan.position(), end);
+            let beyond = LogPosition {
+                offset: end.offset.plus(1),
+                ..end
+            };
+            assert!(matches!(
+                read(Some(beyond)),
+                Err(Error::Corrupt {
+                    why: CorruptReason::Shorter { .. },
+                    ..
+                })
+            ));
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_not_supported_and_a_directory_is_no_log() {
+        let mut header = native(1, &[]);
+        header[8] = 9;
+        let crc = crc32fast::hash(&header[..44]);
+        header[44..48].copy_from_slice(&crc.to_le_bytes());
+        assert!(matches!(
+            load("a.rlog", &header),
+            Err(Error::Unsupported { .. })
+        ));
+        let place = SampleHome::new();
+        place.make_dir("a.jsonl");
+        for name in ["a.jsonl", "absent.jsonl"] {
+            let refused = load_history(&RealDisk, &place.file(name), LogFormat::JsonLines);
+            assert!(matches!(refused, Err(Error::Io { .. })), "{name}");
+        }
+    }
 }
