@@ -39,10 +39,13 @@ pub fn effective(records: &[Record]) -> Vec<&Record> {
             starts.push(kept.len());
             open = Some(Open {
                 explicit,
-                turn_id: record.turn_id.as_ref().map(TurnId::to_string),
+                turn_id: None,
             });
         }
         kept.push(record);
+        if let Some(open) = open.as_mut().filter(|open| open.turn_id.is_none()) {
+            open.turn_id = record.turn_id.as_ref().map(TurnId::to_string);
+        }
         if step.ends {
             open = None;
         }

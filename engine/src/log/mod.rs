@@ -13,4 +13,4 @@ pub use position::{Damage, LogEvent, LogPosition};
 pub(crate) use reader::OpenLog;
 pub use reader::{LogScan, read_log};
 pub use reverse::{ReverseReader, read_log_backwards};
-pub(crate) use turns::{InTurn, TurnSign, turn_sign, turn_step};
+pub(crate) use turns::{InTurn, TurnSign, sign_of_view, turn_step};

@@ -1,8 +1,8 @@
 //! Where turns begin and end. The projection and the effective history share it, so that they
 //! can't differ in what a rollback drops.
 
+use selvedge_codec::view::{ItemCompleted, View};
 use selvedge_codec::{EventClass, Record, TurnId};
-use serde::Deserialize;
 
 /// What a record means to the turns around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,47 +19,37 @@ pub(crate) enum TurnSign {
     Other,
 }
 
-#[derive(Deserialize)]
-struct RolledBackPayload {
-    num_turns: u32,
-}
-
-#[derive(Deserialize)]
-struct ItemCompletedPayload<'a> {
-    #[serde(borrow)]
-    item: ItemKind<'a>,
-}
-
-#[derive(Deserialize)]
-struct ItemKind<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: std::borrow::Cow<'a, str>,
-}
-
 /// What a record means to the turns around it. Payloads are parsed only where the class does not
 /// tell, and one that can't be made sense of means nothing.
 pub(crate) fn turn_sign(record: &Record) -> TurnSign {
     match record.event {
+        Some(EventClass::RolledBack | EventClass::ItemCompleted) => {
+            View::of(record).map_or(TurnSign::Other, |view| sign_of_view(&view))
+        }
         Some(EventClass::TurnStarted) => TurnSign::Started,
         Some(EventClass::UserMessage) => TurnSign::UserMessage,
         Some(class) if class.ends_turn() => TurnSign::Ended,
-        Some(EventClass::RolledBack) => record
-            .payload_json()
-            .ok()
-            .and_then(|payload| serde_json::from_str::<RolledBackPayload>(payload.get()).ok())
-            .map_or(TurnSign::Other, |payload| {
-                TurnSign::RolledBack(payload.num_turns)
-            }),
-        Some(EventClass::ItemCompleted) if is_user_message(record) => TurnSign::UserMessage,
         _ => TurnSign::Other,
     }
 }
 
-fn is_user_message(record: &Record) -> bool {
-    record.payload_json().is_ok_and(|payload| {
-        serde_json::from_str::<ItemCompletedPayload<'_>>(payload.get())
-            .is_ok_and(|payload| payload.item.kind == "UserMessage")
-    })
+/// What a record means to the turns around it whose view is at hand.
+pub(crate) fn sign_of_view(view: &View<'_>) -> TurnSign {
+    match view {
+        View::TurnStarted(_) => TurnSign::Started,
+        View::UserMessage(_) => TurnSign::UserMessage,
+        View::ItemCompleted(completed) if is_user_message(completed) => TurnSign::UserMessage,
+        View::TurnCompleted(_) | View::TurnAborted(_) | View::TurnFailed(_) => TurnSign::Ended,
+        View::RolledBack(rollback) => rollback.num_turns.map_or(TurnSign::Other, |turns| {
+            TurnSign::RolledBack(u32::try_from(turns).unwrap_or(u32::MAX))
+        }),
+        _ => TurnSign::Other,
+    }
+}
+
+fn is_user_message(completed: &ItemCompleted<'_>) -> bool {
+    let item = completed.item.as_ref();
+    item.is_some_and(|item| item.item_type.as_deref() == Some("UserMessage"))
 }
 
 /// The turn that a record is met in.
