@@ -10,7 +10,9 @@ pub mod disk;
 pub mod error;
 pub mod home;
 pub mod listing;
+
 pub mod log;
+pub mod maintenance;
 pub mod process;
 pub mod projection;
 pub mod thread;

@@ -7,14 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use selvedge_codec::jsonl::item_from_line;
-use selvedge_codec::{Item, PayloadEncoding, Record, ThreadId};
+use selvedge_codec::view::View;
+use selvedge_codec::{ByteLength, ByteOffset, Item, PayloadEncoding, Record, ThreadId, UtcMicros};
 
 use crate::disk::{Disk, FileKind, OpenMode, read_range};
 use crate::home::{Home, LogFormat, LogName, LogPath};
 use crate::listing::{SessionNames, walk};
 use crate::log::{Damage, LogContext, LogEvent, NewThread, ThreadLog, read_log};
 use crate::{CorruptReason, Error, Result};
-use selvedge_codec::ByteOffset;
 
 /// How much is written at once.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -56,12 +56,21 @@ pub enum ImportOutcome {
 /// # Errors
 /// [`Error::Io`] when the path or a folder can't be read, or names no log.
 pub fn find_sources(disk: &dyn Disk, path: &Path) -> Result<Vec<ImportSource>> {
-    let stat = disk.stat(path).map_err(|error| Error::io("import", path, error))?;
+    let stat = disk
+        .stat(path)
+        .map_err(|error| Error::io("import", path, error))?;
     if stat.kind != FileKind::Directory {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         let format = LogFormat::of_file_name(name)
             .ok_or_else(|| Error::io("import", path, io::ErrorKind::InvalidInput.into()))?;
-        return Ok(vec![ImportSource { file: path.to_path_buf(), format, archived: false }]);
+        return Ok(vec![ImportSource {
+            file: path.to_path_buf(),
+            format,
+            archived: false,
+        }]);
     }
     let home = Home::at(path);
     let found = walk(disk, &home)?;
@@ -88,14 +97,23 @@ fn sources_below(
     depth: usize,
     sources: &mut Vec<ImportSource>,
 ) -> Result<()> {
-    for entry in disk.list(dir).map_err(|error| Error::io("list", dir, error))? {
+    for entry in disk
+        .list(dir)
+        .map_err(|error| Error::io("list", dir, error))?
+    {
         let Ok(name) = entry.name else { continue };
         let file = dir.join(&name);
         match (entry.kind, LogFormat::of_file_name(&name)) {
             (FileKind::File, Some(format)) => {
-                sources.push(ImportSource { file, format, archived: false });
+                sources.push(ImportSource {
+                    file,
+                    format,
+                    archived: false,
+                });
             }
-            (FileKind::Directory, _) if depth > 0 => sources_below(disk, &file, depth - 1, sources)?,
+            (FileKind::Directory, _) if depth > 0 => {
+                sources_below(disk, &file, depth - 1, sources)?
+            }
             _ => {}
         }
     }
@@ -115,7 +133,11 @@ pub fn import_log(
     exists: &dyn Fn(ThreadId) -> Result<bool>,
 ) -> Result<ImportOutcome> {
     let disk = &*context.disk;
-    let corrupt = |why| Error::Corrupt { path: source.file.clone(), offset: ByteOffset::ZERO, why };
+    let corrupt = |why| Error::Corrupt {
+        path: source.file.clone(),
+        offset: ByteOffset::ZERO,
+        why,
+    };
     let mut scan = read_log(disk, &source.file, source.format, None)?;
     let (mut records, mut damage) = (Vec::new(), Vec::new());
     for event in scan.by_ref() {
@@ -125,16 +147,24 @@ pub fn import_log(
         }
     }
     damage.extend(scan.torn_tail());
-    let first = records.first().ok_or_else(|| corrupt(CorruptReason::NoRecord))?;
+    let first = records
+        .first()
+        .ok_or_else(|| corrupt(CorruptReason::NoRecord))?;
     let thread_id = owner(&scan.thread_id(), &records, &source.file)
         .ok_or_else(|| corrupt(CorruptReason::NoThreadId))?;
     if exists(thread_id)? {
         return Ok(ImportOutcome::Skipped { thread_id });
     }
-    let created_at = name_of(&source.file).and_then(|name| name.started).unwrap_or(first.time);
+    let created_at = name_of(&source.file)
+        .and_then(|name| name.started)
+        .unwrap_or(first.time);
     let count = records.len() as u64;
     write_log(context, source, (thread_id, created_at), records)?;
-    Ok(ImportOutcome::Imported { thread_id, records: count, damage })
+    Ok(ImportOutcome::Imported {
+        thread_id,
+        records: count,
+        damage,
+    })
 }
 
 fn name_of(file: &Path) -> Option<LogName> {
@@ -144,15 +174,18 @@ fn name_of(file: &Path) -> Option<LogName> {
 /// The thread of a source: what its header, its own meta or its name says.
 fn owner(header: &Option<ThreadId>, records: &[Record], file: &Path) -> Option<ThreadId> {
     let meta = || {
-        let record = records.iter().find(|record| record.record_type.as_str() == "session_meta")?;
-        selvedge_codec::view::SessionMeta::of(record).ok()?.id
+        records.iter().find_map(|record| match View::of(record) {
+            Ok(View::SessionMeta(meta)) => meta.thread_id(),
+            _ => None,
+        })
     };
     header.or_else(meta).or_else(|| name_of(file)?.thread_id)
 }
 
 fn item_of(record: Record, file: &Path) -> Result<Item> {
     if record.encoding == PayloadEncoding::JsonLine {
-        return item_from_line(record.body).map_err(|why| Error::codec(file, ByteOffset::ZERO, why));
+        return item_from_line(record.body)
+            .map_err(|why| Error::codec(file, ByteOffset::ZERO, why));
     }
     Ok(Item {
         record_type: record.record_type,
@@ -168,15 +201,29 @@ fn item_of(record: Record, file: &Path) -> Result<Item> {
 fn write_log(
     context: &LogContext,
     source: &ImportSource,
-    thread: (ThreadId, selvedge_codec::UtcMicros),
+    thread: (ThreadId, UtcMicros),
     records: Vec<Record>,
 ) -> Result<()> {
     let (thread_id, created_at) = thread;
-    let mut items = records.into_iter().map(|record| item_of(record, &source.file));
-    let Some(meta) = items.next().transpose()? else { return Ok(()) };
-    let staged = LogContext { home: Home::at(context.home.runtime_dir().join("import")), ..context.clone() };
+    let mut items = records
+        .into_iter()
+        .map(|record| item_of(record, &source.file));
+    let Some(meta) = items.next().transpose()? else {
+        return Ok(());
+    };
+    let staged = LogContext {
+        home: Home::at(context.home.runtime_dir().join("import")),
+        ..context.clone()
+    };
     remove_leftover(&staged, thread_id, created_at)?;
-    let mut log = ThreadLog::create(staged.clone(), NewThread { thread_id, created_at, meta });
+    let mut log = ThreadLog::create(
+        staged.clone(),
+        NewThread {
+            thread_id,
+            created_at,
+            meta,
+        },
+    );
     log.materialize()?;
     let (mut chunk, mut chunk_bytes) = (Vec::new(), 0);
     for item in items {
@@ -197,15 +244,13 @@ fn write_log(
 }
 
 /// What a cancelled import left of this thread.
-fn remove_leftover(
-    staged: &LogContext,
-    thread_id: ThreadId,
-    created_at: selvedge_codec::UtcMicros,
-) -> Result<()> {
+fn remove_leftover(staged: &LogContext, thread_id: ThreadId, created_at: UtcMicros) -> Result<()> {
     let path = Home::new_log_path(thread_id, created_at, LogFormat::Native);
     let file = staged.home.log_file(&path);
     match staged.disk.remove(&file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &file, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", &file, error))
+        }
         _ => Ok(()),
     }
 }
@@ -215,27 +260,37 @@ fn move_in(context: &LogContext, staged: &LogContext, log: (&LogPath, bool)) -> 
     let (path, archived) = log;
     let disk = &*context.disk;
     let target = if archived {
-        context.home.resolve(Home::log_roots()[1]).join(path.file_name())
+        context
+            .home
+            .resolve(Home::log_roots()[1])
+            .join(path.file_name())
     } else {
         context.home.log_file(path)
     };
     let made = make_parents(disk, context.home.root(), &target)?;
     let from = staged.home.log_file(path);
-    disk.rename(&from, &target).map_err(|error| Error::io("move", &from, error))?;
+    disk.rename(&from, &target)
+        .map_err(|error| Error::io("move", &from, error))?;
     for dir in made {
-        disk.sync_dir(&dir).map_err(|error| Error::io("sync", &dir, error))?;
+        disk.sync_dir(&dir)
+            .map_err(|error| Error::io("sync", &dir, error))?;
     }
     Ok(())
 }
 
 /// Makes the folders above a file, and names those whose entries have to be synced.
 fn make_parents(disk: &dyn Disk, root: &Path, file: &Path) -> Result<Vec<PathBuf>> {
-    let mut missing: Vec<&Path> =
-        file.ancestors().skip(1).take_while(|dir| *dir != root).collect();
+    let mut missing: Vec<&Path> = file
+        .ancestors()
+        .skip(1)
+        .take_while(|dir| *dir != root)
+        .collect();
     missing.reverse();
     let mut to_sync = Vec::new();
     for dir in missing {
-        if disk.create_dir(dir).map_err(|error| Error::io("make", dir, error))?
+        if disk
+            .create_dir(dir)
+            .map_err(|error| Error::io("make", dir, error))?
             && let Some(parent) = dir.parent()
         {
             to_sync.push(parent.to_path_buf());
@@ -273,13 +328,23 @@ pub fn import_names(context: &LogContext, from: &Path, threads: &[ThreadId]) -> 
         let path = path.clone();
         move |error| Error::io(operation, &path, error)
     };
-    let file = disk.open(&path, OpenMode::CreateOrOpen).map_err(fail("open"))?;
+    let file = disk
+        .open(&path, OpenMode::CreateOrOpen)
+        .map_err(fail("open"))?;
     let end = file.len().map_err(fail("look at"))?;
-    let last = end.get().checked_sub(1).map(|at| read_range(&*file, ByteOffset::new(at), selvedge_codec::ByteLength::new(1)));
-    if last.transpose().map_err(fail("read"))?.is_some_and(|last| last != b"\n") {
+    let last = end
+        .get()
+        .checked_sub(1)
+        .map(|at| read_range(&*file, ByteOffset::new(at), ByteLength::new(1)));
+    if last
+        .transpose()
+        .map_err(fail("read"))?
+        .is_some_and(|last| last != b"\n")
+    {
         lines.insert(0, b'\n');
     }
-    file.write_all_at(&lines, ByteOffset::new(end.get())).map_err(fail("write"))?;
+    file.write_all_at(&lines, ByteOffset::new(end.get()))
+        .map_err(fail("write"))?;
     file.sync_data().map_err(fail("sync"))?;
     disk.sync_dir(context.home.root()).map_err(fail("sync"))?;
     Ok(count)

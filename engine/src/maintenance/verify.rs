@@ -99,9 +99,14 @@ pub fn verify_home(
 ) -> Result<VerifyReport> {
     let (disk, home) = place;
     let found = walk(disk, home)?;
-    let mut report = VerifyReport { index_checked: index.is_some(), ..VerifyReport::default() };
+    let mut report = VerifyReport {
+        index_checked: index.is_some(),
+        ..VerifyReport::default()
+    };
     for failure in &found.failures {
-        report.findings.push(unreadable(&failure.path, &failure.why));
+        report
+            .findings
+            .push(unreadable(&failure.path, &failure.why));
     }
     let mut canonical: HashMap<ThreadId, Checked> = HashMap::new();
     for mut checked in check_all(place, found.logs, being_written) {
@@ -120,9 +125,13 @@ pub fn verify_home(
         }
     }
     if let Some(index) = index {
-        report.findings.extend(compare(index, &canonical, being_written));
+        report
+            .findings
+            .extend(compare(index, &canonical, being_written));
     }
-    report.findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
+    report
+        .findings
+        .sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
     report.ok = report.findings.is_empty();
     Ok(report)
 }
@@ -140,7 +149,9 @@ fn check_all(
             scope.spawn(|| {
                 while let Some(log) = logs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let checked = check(place, log, being_written);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push(checked);
+                    done.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(checked);
                 }
             });
         }
@@ -149,7 +160,12 @@ fn check_all(
 }
 
 fn check(place: (&dyn Disk, &Home), log: &FoundLog, being_written: &HashSet<ThreadId>) -> Checked {
-    let mut checked = Checked { log: log.clone(), records: 0, findings: Vec::new(), projected: None };
+    let mut checked = Checked {
+        log: log.clone(),
+        records: 0,
+        findings: Vec::new(),
+        projected: None,
+    };
     if let Err(why) = read(place, &mut checked, being_written) {
         checked.findings.push(unreadable(log.path.as_str(), &why));
     }
@@ -218,13 +234,22 @@ fn compare(
         next_ordinal: thread.summary.next_ordinal,
         why: why.to_owned(),
     };
-    let rows: HashMap<ThreadId, &ProjectedThread> =
-        index.threads.iter().map(|thread| (thread.summary.thread_id, thread)).collect();
+    let rows: HashMap<ThreadId, &ProjectedThread> = index
+        .threads
+        .iter()
+        .map(|thread| (thread.summary.thread_id, thread))
+        .collect();
     let mut findings = Vec::new();
     for (id, checked) in logs {
-        let Some(log) = &checked.projected else { continue };
+        let Some(log) = &checked.projected else {
+            continue;
+        };
         match rows.get(id) {
-            None => findings.push(finding(FindingKind::MissingFromIndex, log, "the index lacks this thread")),
+            None => findings.push(finding(
+                FindingKind::MissingFromIndex,
+                log,
+                "the index lacks this thread",
+            )),
             Some(_) if being_written.contains(id) => {}
             Some(row) if row.summary == log.summary => {}
             Some(_) => findings.push(finding(
@@ -236,7 +261,11 @@ fn compare(
     }
     for (id, row) in &rows {
         if !logs.contains_key(id) {
-            findings.push(finding(FindingKind::ExtraInIndex, row, "no log belongs to this thread"));
+            findings.push(finding(
+                FindingKind::ExtraInIndex,
+                row,
+                "no log belongs to this thread",
+            ));
         }
     }
     findings
