@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use selvedge_codec::jsonl::item_from_line;
 use selvedge_codec::view::View;
@@ -213,8 +214,14 @@ fn write_log(
     };
     let staged = LogContext {
         home: Home::at(context.home.runtime_dir().join("import")),
+        dirs: Arc::default(),
         ..context.clone()
     };
+    make_parents(
+        &*context.disk,
+        context.home.root(),
+        &staged.home.root().join("log"),
+    )?;
     remove_leftover(&staged, thread_id, created_at)?;
     let mut log = ThreadLog::create(
         staged.clone(),
