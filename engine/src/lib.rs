@@ -9,6 +9,7 @@ pub mod clock;
 pub mod disk;
 pub mod error;
 pub mod home;
+mod index;
 pub mod listing;
 pub mod log;
 pub mod process;
