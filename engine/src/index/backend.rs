@@ -68,9 +68,9 @@ impl Backend {
             if self.file.try_lock_range(range.clone(), shared)? {
                 return Ok(());
             }
-            let left = DEADLINE
-                .get()
-                .map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()));
+            let left = DEADLINE.get().map_or(Duration::ZERO, |end| {
+                end.saturating_duration_since(Instant::now())
+            });
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
@@ -93,7 +93,11 @@ fn range_of(start: Bound<u64>, end: Bound<u64>) -> io::Result<Range<u64>> {
         Bound::Included(last) => last.checked_add(1).ok_or_else(bad)?,
         Bound::Excluded(end) => end,
     };
-    if start < end { Ok(start..end) } else { Err(bad()) }
+    if start < end {
+        Ok(start..end)
+    } else {
+        Err(bad())
+    }
 }
 
 impl StorageBackend for Backend {
@@ -154,7 +158,6 @@ impl StorageBackend for Backend {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,10 +200,15 @@ mod tests {
     fn closing_releases_every_lock() {
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (open(&dir.path().join("f")), open(&dir.path().join("f")));
-        one.lock_range(Bound::Included(0), Bound::Excluded(320)).unwrap();
+        one.lock_range(Bound::Included(0), Bound::Excluded(320))
+            .unwrap();
         one.lock_shared_range(Bound::Included(1 << 62), Bound::Included(1 << 62))
             .unwrap();
         one.close().unwrap();
-        assert!(other.try_lock_range(Bound::Unbounded, Bound::Unbounded).unwrap());
+        assert!(
+            other
+                .try_lock_range(Bound::Unbounded, Bound::Unbounded)
+                .unwrap()
+        );
     }
 }

@@ -210,9 +210,7 @@ impl Database {
         &self,
         work: impl Fn(&ReadTransaction) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        self.persist(|handle| {
-            work(&ReadTransaction::begin(handle)?)
-        })
+        self.persist(|handle| work(&ReadTransaction::begin(handle)?))
     }
 
     /// Writes in one transaction: all of it or nothing. As with [`Database::read`], `work` may
@@ -603,9 +601,8 @@ pub(crate) struct WriteTransaction<'txn> {
 
 impl<'txn> WriteTransaction<'txn> {
     fn of(transaction: &'txn redb::WriteTransaction, inode: u64) -> Result<Self, Fault> {
-        let tables = PerTable::try_new(|table| {
-            transaction.open_table(table.definition()).map_err(fault)
-        })?;
+        let tables =
+            PerTable::try_new(|table| transaction.open_table(table.definition()).map_err(fault))?;
         Ok(Self { tables, inode })
     }
 

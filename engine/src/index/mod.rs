@@ -5,3 +5,6 @@ mod backend;
 mod blocks;
 mod database;
 mod fault;
+mod keys;
+mod lease;
+mod rows;
