@@ -388,6 +388,9 @@ pub(crate) enum Outcome<T> {
     Leave(T),
 }
 
+/// Decoded entries of a table.
+pub(crate) type Entries<'a, T> = Box<dyn Iterator<Item = Result<T, Fault>> + 'a>;
+
 /// What transactions of both kinds can be asked.
 pub(crate) trait View {
     /// The file that is read from.
@@ -402,11 +405,9 @@ pub(crate) trait View {
     ) -> Result<Option<T>, Fault>;
 
     /// What `decode` makes of each entry between two keys.
-    fn range<'a, T: 'a>(
-        &'a self,
-        span: Span<'_>,
-        decode: impl FnMut(&[u8], &[u8]) -> Result<T, Fault> + 'a,
-    ) -> Result<impl Iterator<Item = Result<T, Fault>> + 'a, Fault>;
+    fn range<'a, T: 'a, F>(&'a self, span: Span<'_>, decode: F) -> Result<Entries<'a, T>, Fault>
+    where
+        F: FnMut(&[u8], &[u8]) -> Result<T, Fault> + 'a;
 
     /// How many entries a table has.
     fn count(&self, table: Table) -> Result<u64, Fault>;
@@ -572,19 +573,18 @@ impl View for ReadTransaction {
         value.map(|value| decode(value.value())).transpose()
     }
 
-    fn range<'a, T: 'a>(
-        &'a self,
-        span: Span<'_>,
-        decode: impl FnMut(&[u8], &[u8]) -> Result<T, Fault> + 'a,
-    ) -> Result<impl Iterator<Item = Result<T, Fault>> + 'a, Fault> {
+    fn range<'a, T: 'a, F>(&'a self, span: Span<'_>, decode: F) -> Result<Entries<'a, T>, Fault>
+    where
+        F: FnMut(&[u8], &[u8]) -> Result<T, Fault> + 'a,
+    {
         let range = self
             .table(span.table)?
             .map(|table| table.range_owned((span.from, span.to)).map_err(fault))
             .transpose()?;
-        Ok(range
-            .map(|range| entries(range, span.direction, decode))
-            .into_iter()
-            .flatten())
+        Ok(match range {
+            Some(range) => Box::new(entries(range, span.direction, decode)),
+            None => Box::new(std::iter::empty()),
+        })
     }
 
     fn count(&self, table: Table) -> Result<u64, Fault> {
@@ -642,14 +642,13 @@ impl View for WriteTransaction<'_> {
         value.map(|value| decode(value.value())).transpose()
     }
 
-    fn range<'a, T: 'a>(
-        &'a self,
-        span: Span<'_>,
-        decode: impl FnMut(&[u8], &[u8]) -> Result<T, Fault> + 'a,
-    ) -> Result<impl Iterator<Item = Result<T, Fault>> + 'a, Fault> {
+    fn range<'a, T: 'a, F>(&'a self, span: Span<'_>, decode: F) -> Result<Entries<'a, T>, Fault>
+    where
+        F: FnMut(&[u8], &[u8]) -> Result<T, Fault> + 'a,
+    {
         let table = self.tables.of(span.table);
         let range = table.range((span.from, span.to)).map_err(fault)?;
-        Ok(entries(range, span.direction, decode))
+        Ok(Box::new(entries(range, span.direction, decode)))
     }
 
     fn count(&self, table: Table) -> Result<u64, Fault> {

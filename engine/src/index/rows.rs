@@ -96,13 +96,18 @@ pub(crate) struct ThreadRow {
 }
 
 impl ThreadRow {
-    /// What readers see.
-    pub(crate) fn into_summary(self) -> ThreadSummary {
-        let mut summary = self.thread.summary;
-        if summary.name.is_none() {
-            summary.name = self.outside_name;
+    /// Gives the summary the name that lies outside of the log, where the log gives none.
+    pub(crate) fn apply_name(&mut self) {
+        let name = &mut self.thread.summary.name;
+        if name.is_none() {
+            *name = self.outside_name.take();
         }
-        summary
+    }
+
+    /// What readers see.
+    pub(crate) fn into_summary(mut self) -> ThreadSummary {
+        self.apply_name();
+        self.thread.summary
     }
 }
 
