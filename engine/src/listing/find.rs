@@ -12,19 +12,31 @@ use crate::{Error, Result};
 /// home's logs are many. What a name says is believed only when the log agrees.
 ///
 /// # Errors
-/// [`Error::ThreadNotFound`] when no log that can be read belongs to it, and as [`walk`].
+/// [`Error::ThreadNotFound`] when no log belongs to it, or why the only log of its name can't be
+/// read; and as [`walk`].
 pub fn find_log(disk: &dyn Disk, home: &Home, thread_id: ThreadId) -> Result<FoundLog> {
     let mut logs = walk(disk, home)?.logs;
     logs.sort_by(|a, b| prefer(&a.path, &b.path));
-    let name_of =
-        |log: &FoundLog| LogName::parse(log.path.file_name()).and_then(|name| name.thread_id);
     // Nameless logs stand with those of the right name: either may be the preferred one.
     let (likely, unlikely): (Vec<_>, Vec<_>) = logs
         .into_iter()
-        .partition(|log| name_of(log).is_none_or(|id| id == thread_id));
-    likely
-        .into_iter()
-        .chain(unlikely)
-        .find(|log| log_owner(disk, home, &log.path).is_ok_and(|owner| owner == thread_id))
-        .ok_or(Error::ThreadNotFound { thread_id })
+        .partition(|log| named_id(log).is_none_or(|id| id == thread_id));
+    let mut unreadable = None;
+    for log in likely.into_iter().chain(unlikely) {
+        match log_owner(disk, home, &log.path) {
+            Ok(owner) if owner == thread_id => return Ok(log),
+            Ok(_) => {}
+            Err(why) if named_id(&log) == Some(thread_id) => {
+                unreadable.get_or_insert(why);
+            }
+            // Of a log that neither names nor tells its thread nothing can be said here; a
+            // listing's coverage counts it.
+            Err(why) => tracing::warn!(log = %log.path, %why, "a log can't be read"),
+        }
+    }
+    Err(unreadable.unwrap_or(Error::ThreadNotFound { thread_id }))
+}
+
+fn named_id(log: &FoundLog) -> Option<ThreadId> {
+    LogName::parse(log.path.file_name()).and_then(|name| name.thread_id)
 }

@@ -157,7 +157,12 @@ impl OpenLog {
         Ok(self.lines(jsonl::scan(bytes, line_start(from)), damage))
     }
 
-    fn lines(&self, scan: LineScan, unpacking: Option<(ByteOffset, CodecError)>) -> LogScan {
+    /// The events of a line scan of this log.
+    pub(crate) fn lines(
+        &self,
+        scan: LineScan,
+        unpacking: Option<(ByteOffset, CodecError)>,
+    ) -> LogScan {
         LogScan {
             stat: self.stat,
             thread_id: None,
@@ -257,6 +262,12 @@ impl LogScan {
     #[must_use]
     pub fn is_unterminated(&self) -> bool {
         matches!(&self.inner, Inner::Lines(lines) if lines.scan.is_unterminated())
+    }
+
+    /// Whether a record so far carried its ordinal in its line.
+    #[must_use]
+    pub fn has_explicit_ordinals(&self) -> bool {
+        matches!(&self.inner, Inner::Lines(lines) if lines.scan.has_explicit_ordinals())
     }
 
     /// The thread that a native log's header names.

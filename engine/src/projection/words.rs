@@ -36,5 +36,9 @@ pub(super) fn preview_of(words: &str) -> String {
 
 /// As much of `text` as fits into `limit` bytes.
 pub(super) fn bounded(text: &str, limit: usize) -> &str {
-    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
+    // A character has at most four bytes, so that a boundary is near.
+    (0..4)
+        .find_map(|back| text.get(..limit.checked_sub(back)?))
+        .filter(|_| text.len() > limit)
+        .unwrap_or(text)
 }
