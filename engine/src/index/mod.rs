@@ -8,6 +8,7 @@
 mod apply;
 mod backend;
 mod blocks;
+mod check;
 mod database;
 mod fault;
 mod keys;
@@ -17,10 +18,13 @@ mod rows;
 mod tables;
 
 pub(crate) use apply::{Applied, Batch, Projected, apply, apply_names, is_foreign};
-pub(crate) use database::{Database, Outcome, ReadTransaction, Table, View, WriteTransaction};
+pub(crate) use check::check_keys;
+pub(crate) use database::{Database, Outcome, Table, View, WriteTransaction};
 pub(crate) use fault::Fault;
 pub(crate) use lease::{Claim, claim, extended, new_owner, released};
-pub(crate) use pages::{count_threads, read_page};
+pub(crate) use pages::read_page;
 pub use rows::LastBackfill;
-pub(crate) use rows::{DirRow, Epoch, FailureRow, LeaseOwner, Look, PathRow, StateRow, ThreadRow};
+pub(crate) use rows::{
+    DirRow, Epoch, FailureRow, LeaseOwner, LeaseRow, Look, PathRow, StateRow, ThreadRow,
+};
 pub(crate) use tables::Tables;

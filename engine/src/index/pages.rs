@@ -2,7 +2,7 @@
 
 use std::iter::Peekable;
 
-use super::database::{Entries, ReadTransaction, Table, View};
+use super::database::{Entries, ReadTransaction, View};
 use super::fault::Fault;
 use super::keys::{Group, OrderRun, Scope, place_of};
 use super::rows::ThreadRow;
@@ -95,9 +95,4 @@ fn places<'a>(
         runs,
         direction: query.direction,
     })
-}
-
-/// How many threads the index has.
-pub(crate) fn count_threads(txn: &impl View) -> Result<u64, Fault> {
-    txn.count(Table::Threads)
 }

@@ -1,6 +1,7 @@
 //! What the tables mean: typed reads of either kind of transaction, and typed writes.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use selvedge_codec::ThreadId;
 
@@ -24,6 +25,18 @@ fn text(key: &[u8]) -> Result<String, Fault> {
 
 fn path(key: &[u8]) -> Result<LogPath, Fault> {
     LogPath::new(text(key)?).ok_or_else(|| Fault::Damaged("a path leads out of the home".into()))
+}
+
+/// Calls `then` with the span of the paths below a folder.
+fn below<T>(dir: &str, table: Table, then: impl FnOnce(Span<'_>) -> T) -> T {
+    // `0` follows `/`.
+    let (from, to) = (format!("{dir}/"), format!("{dir}0"));
+    then(Span {
+        table,
+        from: Bound::Included(from.as_bytes()),
+        to: Bound::Excluded(to.as_bytes()),
+        direction: Direction::Ascending,
+    })
 }
 
 /// Typed reads.
@@ -51,15 +64,6 @@ pub(crate) trait Tables: View {
         self.get(Table::Paths, path.as_str().as_bytes(), decode)
     }
 
-    /// The row of the thread that a log belongs to, where the log is the one that it was made of.
-    fn thread_at(&self, path: &LogPath) -> Result<Option<ThreadRow>, Fault> {
-        let Some(entry) = self.path(path)? else {
-            return Ok(None);
-        };
-        let row = self.thread(entry.thread_id)?;
-        Ok(row.filter(|row| row.thread.summary.rollout_path == path.as_str()))
-    }
-
     /// Every log that was projected, in the order of the paths.
     fn paths(&self) -> Result<Vec<(LogPath, PathRow)>, Fault> {
         self.range(Span::all(Table::Paths), |key, row| {
@@ -84,6 +88,38 @@ pub(crate) trait Tables: View {
 
     fn failure(&self, path: &str) -> Result<Option<FailureRow>, Fault> {
         self.get(Table::Failures, path.as_bytes(), decode)
+    }
+
+    /// What is known of the logs in a folder, and in those in it.
+    fn paths_below(&self, dir: &str) -> Result<BTreeMap<LogPath, PathRow>, Fault> {
+        below(dir, Table::Paths, |span| {
+            self.range(span, |key, row| Ok((path(key)?, decode(row)?)))?
+                .collect()
+        })
+    }
+
+    /// A folder, and those in it.
+    fn dirs_below(&self, dir: &str) -> Result<BTreeMap<String, DirRow>, Fault> {
+        let mut dirs: BTreeMap<_, _> = below(dir, Table::Dirs, |span| {
+            self.range(span, |key, row| Ok((text(key)?, decode(row)?)))?
+                .collect::<Result<_, Fault>>()
+        })?;
+        if let Some(row) = self.get(Table::Dirs, dir.as_bytes(), decode)? {
+            dirs.insert(dir.to_owned(), row);
+        }
+        Ok(dirs)
+    }
+
+    /// What can't be read of a folder, and of what is in it.
+    fn failures_below(&self, dir: &str) -> Result<BTreeMap<String, FailureRow>, Fault> {
+        let mut failures: BTreeMap<_, _> = below(dir, Table::Failures, |span| {
+            self.range(span, |key, row| Ok((text(key)?, decode(row)?)))?
+                .collect::<Result<_, Fault>>()
+        })?;
+        if let Some(row) = self.failure(dir)? {
+            failures.insert(dir.to_owned(), row);
+        }
+        Ok(failures)
     }
 
     fn name(&self, id: ThreadId) -> Result<Option<String>, Fault> {
