@@ -17,4 +17,7 @@ pub mod projection;
 pub mod store;
 pub mod thread;
 
+#[cfg(test)]
+mod sample_home;
+
 pub use error::{ConflictReason, CorruptReason, Error, InvalidRequest, Result};
