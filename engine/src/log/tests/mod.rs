@@ -2,6 +2,8 @@
 
 mod faults;
 mod faulty_disk;
+mod lines;
+mod model;
 mod native;
 mod rows;
 
