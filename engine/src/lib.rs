@@ -13,7 +13,6 @@ mod index;
 pub mod listing;
 
 pub mod log;
-pub mod maintenance;
 pub mod process;
 pub mod projection;
 pub mod store;
