@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{ByteLength, ThreadId};
+use crate::{ByteLength, Ordinal, ThreadId};
 
 /// Why bytes, a text or an item were refused. None of these says where: the reader that knows the
 /// file and offset adds it.
@@ -48,19 +48,40 @@ pub enum CodecError {
         /// The longest type allowed, in bytes.
         limit: usize,
     },
+    /// A turn id is too long.
+    #[error("a turn id has at most {limit} bytes, this one has {length}")]
+    BadTurnId {
+        /// The id's length in bytes.
+        length: usize,
+        /// The longest id allowed, in bytes.
+        limit: usize,
+    },
+    /// A batch has more records than are read back as one.
+    #[error("a batch of {records} records is longer than the longest allowed, {limit}")]
+    BatchTooLong {
+        /// How many records there are.
+        records: usize,
+        /// The most allowed.
+        limit: usize,
+    },
     /// A batch has no item.
     #[error("a batch needs at least one item")]
     EmptyBatch,
     /// The bytes do not begin with a segment's magic number.
     #[error("not a Selvedge log: the magic number is missing")]
     NotASegment,
-    /// The segment was written by a later version.
-    #[error("the log has format version {found}; this build reads up to {supported}")]
+    /// The segment was written by a later version, or with features that this build lacks.
+    #[error(
+        "the log has format version {found} with features {features:#x}; \
+         this build reads up to version {supported} with none"
+    )]
     UnknownVersion {
         /// The version in the header.
         found: u16,
         /// The newest version this build reads.
         supported: u16,
+        /// The header's flags, and its reserved field in the 32 bits above them.
+        features: u64,
     },
     /// The segment's header is cut short.
     #[error("the log's header is cut short at {length} bytes")]
@@ -82,9 +103,31 @@ pub enum CodecError {
     /// A frame's length is out of bounds, or its two lengths differ.
     #[error("a frame's length is impossible")]
     FrameLength,
+    /// A frame reaches past the end of the bytes.
+    #[error("a frame is cut short")]
+    FrameCutShort,
     /// A frame does not match its checksum.
     #[error("a frame does not match its checksum")]
     FrameChecksum,
+    /// A frame is intact, and is not the one that belongs here: a copy, an old one, or one after
+    /// records that are missing.
+    #[error("a frame holds ordinal {found} where {expected} belongs")]
+    FrameOrdinal {
+        /// The ordinal that belongs here.
+        expected: Ordinal,
+        /// The ordinal in the frame.
+        found: Ordinal,
+    },
+    /// A frame is intact, and its batch is not whole.
+    #[error("a batch is not whole: record {expected} of it is missing")]
+    BatchBroken {
+        /// The position in the batch of the first record that is missing.
+        expected: u32,
+    },
+    /// So many places looked like frames without being any that the search for the next frame was
+    /// given up: nothing but bytes made for it does that.
+    #[error("the search for an intact frame was given up: too many false ones")]
+    SearchGivenUp,
     /// A frame's envelope can't be decoded.
     #[error("a frame's envelope can't be decoded: {why}")]
     Envelope {

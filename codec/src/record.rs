@@ -39,12 +39,7 @@ impl RecordType {
     /// # Errors
     /// [`CodecError::BadRecordType`] when it is empty or longer than [`MAX_RECORD_TYPE_BYTES`].
     pub fn from_name(name: &str) -> Result<Self, CodecError> {
-        if name.is_empty() || name.len() > MAX_RECORD_TYPE_BYTES {
-            return Err(CodecError::BadRecordType {
-                length: name.len(),
-                limit: MAX_RECORD_TYPE_BYTES,
-            });
-        }
+        Self::check_name(name)?;
         Ok(match name {
             "session_meta" => Self::SessionMeta,
             "response_item" => Self::ResponseItem,
@@ -55,6 +50,16 @@ impl RecordType {
             "metadata_patch" => Self::MetadataPatch,
             other => Self::Other(other.into()),
         })
+    }
+
+    pub(crate) fn check_name(name: &str) -> Result<(), CodecError> {
+        if name.is_empty() || name.len() > MAX_RECORD_TYPE_BYTES {
+            return Err(CodecError::BadRecordType {
+                length: name.len(),
+                limit: MAX_RECORD_TYPE_BYTES,
+            });
+        }
+        Ok(())
     }
 
     /// The type's name, as a JSON line spells it.
@@ -197,8 +202,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// The payload as JSON, byte for byte as it was written; binary payloads as a JSON string of
-    /// base64.
+    /// The payload as JSON, byte for byte as it was written; binary payloads as
+    /// `{"base64":"..."}`.
     ///
     /// # Errors
     /// [`CodecError::NotARecordLine`] when the body is no JSON, which no reader of this crate
@@ -247,6 +252,30 @@ impl Item {
     /// [`CodecError::BadRecordType`], [`CodecError::NotJson`] or [`CodecError::RecordTooLarge`].
     pub fn json(record_type: &str, payload: impl Into<Bytes>) -> Result<Self, CodecError> {
         crate::jsonl::item_from_json(record_type, payload.into())
+    }
+
+    /// The item as a record. Its own time is kept where it has one; `time` stands in otherwise.
+    #[must_use]
+    pub fn into_record(self, ordinal: Ordinal, time: UtcMicros, batch: BatchPosition) -> Record {
+        Record {
+            ordinal,
+            time: self.time.unwrap_or(time),
+            record_type: self.record_type,
+            event: self.event,
+            turn_id: self.turn_id,
+            batch,
+            encoding: self.encoding,
+            body: self.body,
+        }
+    }
+
+    /// The item as one of the turn `current`, unless its payload names a turn itself.
+    #[must_use]
+    pub fn in_turn(mut self, current: Option<&TurnId>) -> Self {
+        if self.turn_id.is_none() {
+            self.turn_id = current.cloned();
+        }
+        self
     }
 
     /// An item with an opaque payload.

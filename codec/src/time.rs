@@ -34,6 +34,13 @@ impl UtcMicros {
     /// # Errors
     /// [`CodecError::NotATimestamp`] when `text` is none.
     pub fn parse(text: &str) -> Result<Self, CodecError> {
+        match parse_usual(text.as_bytes()) {
+            Some(micros) => Ok(Self(micros)),
+            None => Self::parse_any(text),
+        }
+    }
+
+    fn parse_any(text: &str) -> Result<Self, CodecError> {
         text.parse::<Timestamp>()
             .map(|stamp| {
                 Self(
@@ -80,6 +87,83 @@ impl UtcMicros {
         text.pop();
         text.replace(':', "-")
     }
+}
+
+/// Parses `YYYY-MM-DDTHH:MM:SSZ` with no, 3 or 6 digits of a second: what tools write, many times
+/// as fast as any RFC 3339. Anything unusual is left to the parser that knows it all.
+fn parse_usual(text: &[u8]) -> Option<i64> {
+    let (seconds, rest) = text.split_first_chunk::<19>()?;
+    let [
+        y0,
+        y1,
+        y2,
+        y3,
+        b'-',
+        m0,
+        m1,
+        b'-',
+        d0,
+        d1,
+        b'T',
+        rest_of_day @ ..,
+    ] = seconds
+    else {
+        return None;
+    };
+    let [h0, h1, b':', i0, i1, b':', s0, s1] = rest_of_day else {
+        return None;
+    };
+    let fraction = match rest {
+        [b'Z'] => 0,
+        [b'.', a, b, c, b'Z'] => number([*a, *b, *c])? * 1000,
+        [b'.', a, b, c, d, e, f, b'Z'] => number([*a, *b, *c, *d, *e, *f])?,
+        _ => return None,
+    };
+    let days = days_since_epoch(
+        number([*y0, *y1, *y2, *y3])?,
+        number([*m0, *m1])?,
+        number([*d0, *d1])?,
+    )?;
+    let (hour, minute) = (number([*h0, *h1])?, number([*i0, *i1])?);
+    let second = number([*s0, *s1])?;
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + fraction)
+}
+
+fn number<const N: usize>(digits: [u8; N]) -> Option<i64> {
+    digits.iter().try_fold(0_i64, |number, digit| {
+        digit
+            .is_ascii_digit()
+            .then(|| number * 10 + i64::from(digit - b'0'))
+    })
+}
+
+/// Days from 1970-01-01 to a date of the years 1 to 9998, all of which are in range.
+fn days_since_epoch(year: i64, month: i64, day: i64) -> Option<i64> {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_in_month = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if is_leap => 29,
+        2 => 28,
+        _ => 31,
+    };
+    if !(1..=9998).contains(&year)
+        || !(1..=12).contains(&month)
+        || !(1..=days_in_month).contains(&day)
+    {
+        return None;
+    }
+    // Years that begin in March, so that a leap day is the last of its year.
+    let (year, month) = if month < 3 {
+        (year - 1, month + 9)
+    } else {
+        (year, month - 3)
+    };
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    let leap_days = year / 4 - year / 100 + year / 400;
+    Some(year * 365 + leap_days + day_of_year - 719_468)
 }
 
 /// RFC 3339 in UTC, with as many of 0, 3 or 6 digits of a second as it needs.
