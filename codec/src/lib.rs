@@ -14,6 +14,7 @@ pub mod time;
 pub mod view;
 
 mod envelope;
+mod json;
 
 pub use error::CodecError;
 pub use ids::{ByteLength, ByteOffset, Ordinal, ThreadId, TurnId};

@@ -163,6 +163,9 @@ pub enum CorruptReason {
     /// The index is damaged; it is made again from the logs.
     #[error("the index is damaged: {0}")]
     Index(String),
+    /// The file no longer holds what was read from it: a failed sync has lost it.
+    #[error("bytes that were there before are lost")]
+    Lost,
     /// The file is shorter than what was acknowledged.
     #[error("the log ends at {found} bytes, before its acknowledged end at {expected}")]
     Shorter {

@@ -10,7 +10,9 @@ pub mod disk;
 pub mod error;
 pub mod home;
 pub mod listing;
+pub mod log;
 pub mod process;
+pub mod projection;
 pub mod thread;
 
 pub use error::{ConflictReason, CorruptReason, Error, InvalidRequest, Result};

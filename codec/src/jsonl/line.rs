@@ -5,7 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::payload::{PayloadHead, base64_text, fields_of, head_of, on_one_line, text_of};
+use super::payload::{PayloadHead, base64_text, head_of, on_one_line};
+use crate::json::{fields_of, text_of};
 use crate::{CodecError, Item, Ordinal, PayloadEncoding, Record, RecordType, UtcMicros};
 
 /// What a line says. All of it was checked.
@@ -118,6 +119,11 @@ fn parse_any(line: &str) -> Result<ParsedLine<'_>, CodecError> {
         head,
         usual: None,
     })
+}
+
+/// What is the payload of a line of the usual spelling, if it is one JSON value.
+pub(crate) fn usual_payload(line: &[u8]) -> Option<&str> {
+    split_usual(str::from_utf8(line).ok()?).map(|usual| usual.payload)
 }
 
 /// The payload of a line without its newline.

@@ -10,7 +10,7 @@ mod payload;
 mod scan;
 
 pub use compressed::{MAX_DECOMPRESSED_BYTES, decompress, decompress_prefix};
-pub(crate) use line::payload_of_line;
 pub use line::{item_from_line, render_line};
+pub(crate) use line::{payload_of_line, usual_payload};
 pub(crate) use payload::{base64_json, item_from_json};
 pub use scan::{LineEvent, LineScan, LineScanStart, scan};

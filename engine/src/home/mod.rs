@@ -1,5 +1,9 @@
 //! Where things lie in a home, and how a log's place names it.
 
 mod layout;
+mod locks;
+pub mod marks;
 
 pub use layout::{Home, LogFormat, LogName, LogPath};
+pub use locks::{WriterLock, WriterLocks};
+pub use marks::{OpenMarkFile, OpenMarks};

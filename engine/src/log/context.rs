@@ -1,0 +1,109 @@
+//! What every log of a store shares.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::home::{Home, LogPath, OpenMarks, WriterLocks};
+use crate::{Error, Result};
+
+/// What every log of a store shares. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LogContext {
+    /// The file system.
+    pub disk: Arc<dyn Disk>,
+    /// The clock that dates items which have no time of their own.
+    pub clock: Arc<dyn Clock>,
+    /// The home that the logs lie in.
+    pub home: Home,
+    /// The store's writer locks.
+    pub locks: Arc<WriterLocks>,
+    /// The store's open marks.
+    pub marks: Arc<OpenMarks>,
+    /// Which of the home's folders are known to survive a power loss.
+    pub dirs: Arc<DurableDirs>,
+}
+
+impl LogContext {
+    /// The context of a store on this home. Nothing is looked at or made.
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, home: Home) -> Self {
+        Self {
+            locks: Arc::new(WriterLocks::new(Arc::clone(&disk), home.clone())),
+            marks: Arc::new(OpenMarks::new(Arc::clone(&disk), home.clone())),
+            dirs: Arc::default(),
+            disk,
+            clock,
+            home,
+        }
+    }
+}
+
+/// The folders whose entries in their parents this store has synced. Another process may have
+/// made a folder and not synced it yet, so that finding one proves nothing.
+#[derive(Debug, Default)]
+pub struct DurableDirs {
+    /// Paths below the home.
+    known: Mutex<HashSet<String>>,
+}
+
+/// What has to be synced for a new file to survive a power loss.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NewEntries {
+    /// The folders to sync, from the file's own up.
+    pub(super) to_sync: Vec<PathBuf>,
+    /// The folders that are durable afterwards, below the home.
+    pub(super) proven: Vec<String>,
+}
+
+impl DurableDirs {
+    fn known(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the folders that lead to `path`, and tells what to sync once the file is made.
+    pub(super) fn make_for(&self, context: &LogContext, path: &LogPath) -> Result<NewEntries> {
+        let mut entries = NewEntries {
+            to_sync: Vec::new(),
+            proven: Vec::new(),
+        };
+        let mut parent = context.home.root().to_path_buf();
+        let parents = path.parent();
+        let ends = parents.match_indices('/').map(|(at, _)| at);
+        for end in ends.chain([parents.len()]) {
+            let below = parents.get(..end).unwrap_or_default();
+            if below.is_empty() {
+                break;
+            }
+            let dir = context.home.resolve(below);
+            let is_made = context
+                .disk
+                .create_dir(&dir)
+                .map_err(|error| Error::io("make", &dir, error))?;
+            let mut known = self.known();
+            if is_made {
+                known.remove(below);
+            }
+            if !known.contains(below) {
+                entries.to_sync.push(parent);
+                entries.proven.push(below.to_owned());
+            }
+            parent = dir;
+        }
+        entries.to_sync.push(parent);
+        entries.to_sync.reverse();
+        Ok(entries)
+    }
+
+    /// Makes new entries durable.
+    pub(super) fn sync(&self, disk: &dyn Disk, entries: &NewEntries) -> Result<()> {
+        for dir in &entries.to_sync {
+            disk.sync_dir(dir)
+                .map_err(|error| Error::io("sync", dir, error))?;
+        }
+        self.known().extend(entries.proven.iter().cloned());
+        Ok(())
+    }
+}

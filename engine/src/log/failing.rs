@@ -1,0 +1,121 @@
+//! Recovering a log after a failed write or sync.
+//!
+//! What must hold: acknowledged bytes are in the file at every moment, should the process die
+//! here; what was not acknowledged is cut off or blanked out; and no sync is believed that did
+//! not write the bytes anew.
+
+use std::sync::Arc;
+
+use super::handle::LogHandle;
+use super::sync;
+use super::thread_log::{LogState, ThreadLog};
+use super::writer::Writer;
+use crate::disk::OpenMode;
+use crate::{CorruptReason, Error, Result};
+use selvedge_codec::ByteOffset;
+
+impl ThreadLog {
+    /// Makes a failed log usable again: opens the file anew, writes what was acknowledged and not
+    /// synced once more where it belongs, takes out what was not acknowledged, and syncs. Does
+    /// nothing for a log that has not failed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::OutOfSpace`] when it fails again, and [`Error::Corrupt`] when
+    /// the file lacks what was durable: the log is [`LogState::Failed`] still, and nothing
+    /// acknowledged is lost from memory. [`Error::Closed`].
+    pub fn recover(&mut self) -> Result<()> {
+        match self.state {
+            LogState::Failed => {}
+            LogState::Live | LogState::Deferred => return Ok(()),
+            LogState::Closed => return Err(self.closed()),
+        }
+        match self.try_recover() {
+            Ok(()) => {
+                self.state = LogState::Live;
+                self.failure = None;
+                Ok(())
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    fn try_recover(&mut self) -> Result<()> {
+        let handle = LogHandle::open(&*self.context.disk, self.file(), OpenMode::Write)?.ok_or(
+            Error::ThreadNotFound {
+                thread_id: self.thread_id,
+            },
+        )?;
+        let stat = handle.stat()?;
+        if stat.inode != self.inode {
+            // What is kept in memory belongs into another file: this one has to hold it already.
+            self.reload()?;
+            return self.sync_recovered();
+        }
+        if stat.len.get() < self.tail.base().get() {
+            return Err(self.shorter(stat.len));
+        }
+        self.rewrite_unproven(&handle)?;
+        handle.write(self.tail.kept(), self.tail.base())?;
+        self.cut_unacknowledged(&handle)?;
+        self.handle = Some(Arc::new(handle));
+        self.sync_recovered()
+    }
+
+    fn sync_recovered(&mut self) -> Result<()> {
+        let Some(handle) = self.handle.clone() else {
+            return Err(self.closed());
+        };
+        sync::sync(&handle, self.new_file_to_sync().as_ref())?;
+        self.tail.synced(self.tail.written());
+        self.new_entries = None;
+        Ok(())
+    }
+
+    /// Writes what was found in the file once more, if it was never synced: only then does a sync
+    /// say anything of it.
+    fn rewrite_unproven(&self, handle: &LogHandle) -> Result<()> {
+        let Some(unproven) = self.tail.unproven() else {
+            return Ok(());
+        };
+        let bytes = handle.read(unproven.from, self.tail.base())?;
+        if !unproven.is_of(&bytes) {
+            return Err(Error::Corrupt {
+                path: self.file(),
+                offset: unproven.from,
+                why: CorruptReason::Lost,
+            });
+        }
+        handle.write(&bytes, unproven.from)
+    }
+
+    /// Takes the bytes of a failed write out of the file again.
+    pub(super) fn cut_unacknowledged(&mut self, handle: &LogHandle) -> Result<()> {
+        let end = self.tail.end();
+        let len = ByteOffset::new(handle.stat()?.len.get());
+        if len > end {
+            match self.writer {
+                Writer::Native(_) => handle.cut(end)?,
+                Writer::Lines(_) => self.blank_out(handle, len)?,
+            }
+        }
+        self.unacknowledged = Vec::new();
+        Ok(())
+    }
+
+    /// Others append to a JSON-lines log: what lies behind a failed write may be theirs, and stays.
+    fn blank_out(&self, handle: &LogHandle, len: ByteOffset) -> Result<()> {
+        let end = self.tail.end();
+        let beyond = handle.read(end, len)?;
+        let ours = beyond
+            .iter()
+            .zip(&self.unacknowledged)
+            .take_while(|(found, written)| found == written)
+            .count();
+        if ours == beyond.len() {
+            handle.cut(end)
+        } else {
+            // A blank line is nothing.
+            handle.write(&vec![b'\n'; ours], end)
+        }
+    }
+}

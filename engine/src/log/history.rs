@@ -1,0 +1,52 @@
+//! A thread's whole history, as slices of one buffer.
+
+use std::path::Path;
+
+use selvedge_codec::Record;
+
+use super::{Damage, LogEvent, LogPosition, read_log};
+use crate::Result;
+use crate::disk::Disk;
+use crate::home::LogFormat;
+
+/// Everything that a log holds.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The records, in order.
+    pub records: Vec<Record>,
+    /// What could not be read before the tail.
+    pub damage: Vec<Damage>,
+    /// What the log ends with beyond its last whole batch or line.
+    pub torn_tail: Option<Damage>,
+    /// Where reading goes on.
+    pub position: LogPosition,
+}
+
+impl History {
+    /// The records that still count: see [`super::effective`].
+    #[must_use]
+    pub fn effective(&self) -> Vec<&Record> {
+        super::effective(&self.records)
+    }
+}
+
+/// Loads a log whole. Payloads are parsed only when asked for.
+///
+/// # Errors
+/// As [`read_log`].
+pub fn load_history(disk: &dyn Disk, file: &Path, format: LogFormat) -> Result<History> {
+    let mut scan = read_log(disk, file, format, None)?;
+    let (mut records, mut damage) = (Vec::new(), Vec::new());
+    for event in &mut scan {
+        match event {
+            LogEvent::Record(record) => records.push(record),
+            LogEvent::Damage(found) => damage.push(found),
+        }
+    }
+    Ok(History {
+        records,
+        damage,
+        torn_tail: scan.torn_tail(),
+        position: scan.position(),
+    })
+}

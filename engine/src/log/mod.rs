@@ -1,0 +1,34 @@
+//! Logs: the truth. Readers never change a file; a [`ThreadLog`] is the only writer of its own.
+
+mod context;
+mod draft;
+mod effective;
+mod failing;
+mod handle;
+mod history;
+mod jsonl_writer;
+mod native_writer;
+mod opening;
+mod position;
+mod reader;
+pub mod recovery;
+mod reverse;
+mod sync;
+mod tail;
+mod thread_log;
+mod torn;
+mod unpack;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use context::{DurableDirs, LogContext};
+pub use effective::effective;
+pub use history::{History, load_history};
+pub use position::{Damage, LogEvent, LogPosition};
+pub use reader::{LogScan, read_log};
+pub use recovery::RecoveryReport;
+pub use reverse::{ReverseReader, read_log_backwards};
+pub use sync::{SyncDone, SyncJob};
+pub use thread_log::{Appended, LogState, MAX_UNSYNCED_BYTES, NewThread, ThreadLog};

@@ -1,0 +1,14 @@
+//! The projection: the pure fold from a log's records to what the index keeps of them.
+//!
+//! Projecting what a log has grown by gives what projecting it from its start gives: the index
+//! relies on it, and a property test holds it.
+
+mod checkpoint;
+mod fold;
+mod project;
+mod turns;
+
+pub use checkpoint::{Checkpoint, ProjectedThread};
+pub use fold::{FoldState, Projector};
+pub use project::{Projection, project};
+pub use turns::{TurnChange, TurnIndex, apply_turn_changes};
