@@ -227,7 +227,15 @@ impl Scan {
             return Some(bounds.end);
         }
         let last = self.buf.len().checked_sub(MIN_FRAME_BYTES)?;
-        (from + 1..=last).find(|at| self.is_frame(*at))
+        for at in from + 1..=last {
+            if self.search_budget == 0 {
+                return None;
+            }
+            if self.is_frame(at) {
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// Whether an intact frame begins at `at`, the cheapest refusals first.
@@ -235,7 +243,7 @@ impl Scan {
         let Ok(bounds) = FrameBounds::at(&self.buf, at) else {
             return false;
         };
-        if self.search_budget == 0 || envelope::decode(bounds.inner_of(&self.buf)).is_err() {
+        if envelope::decode(bounds.inner_of(&self.buf)).is_err() {
             return false;
         }
         let is_intact = bounds.check(&self.buf, self.seed).is_ok();

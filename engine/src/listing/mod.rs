@@ -3,20 +3,25 @@
 
 mod cursor;
 mod filter;
+mod find;
 mod names;
 mod page;
 mod query;
 mod scan;
 mod walk;
 
+#[cfg(test)]
+mod testing;
+
 pub use cursor::Cursor;
 pub use filter::{Matcher, normalize_cwd};
+pub use find::find_log;
 pub use names::SessionNames;
 pub use page::{PageRequest, sort_key, sort_time};
 pub use query::{
     Coverage, Direction, ListQuery, MAX_PAGE_SIZE, Page, SortKey, ThreadFilter, Verification,
 };
-pub use scan::scan_list;
+pub use scan::{HomeScan, scan_home, scan_list};
 pub use walk::{
-    DirListing, FoundDir, FoundLog, Walk, WalkFailure, find_log, list_dir, prefer, walk,
+    DirListing, FoundDir, FoundLog, Walk, WalkFailure, check_home, list_dir, prefer, walk,
 };

@@ -17,6 +17,7 @@ mod sync;
 mod tail;
 mod thread_log;
 mod torn;
+mod turns;
 mod unpack;
 mod writer;
 
@@ -27,8 +28,10 @@ pub use context::{DurableDirs, LogContext};
 pub use effective::effective;
 pub use history::{History, load_history};
 pub use position::{Damage, LogEvent, LogPosition};
+pub(crate) use reader::OpenLog;
 pub use reader::{LogScan, read_log};
 pub use recovery::RecoveryReport;
 pub use reverse::{ReverseReader, read_log_backwards};
 pub use sync::{SyncDone, SyncJob};
 pub use thread_log::{Appended, LogState, MAX_UNSYNCED_BYTES, NewThread, ThreadLog};
+pub(crate) use turns::{InTurn, TurnSign, sign_of_view, turn_step};

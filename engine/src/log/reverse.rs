@@ -1,27 +1,52 @@
 //! Reading a log backwards, from its tail.
+//!
+//! What must hold: the events are those that a forward scan gives, newest first. Wherever the
+//! bytes alone do not tell them (at damage, or where nobody says how many lines lie before), the
+//! forward scan is the judge: the log is read from its start then, and gone on with from there.
 
 use std::path::Path;
 
-use super::LogEvent;
+use selvedge_codec::jsonl::{self, LineScanStart};
+use selvedge_codec::segment::{FrameSeed, WalkBack, WalkBackEvent, WalkBackStart, walk_back};
+use selvedge_codec::{ByteLength, ByteOffset, Ordinal};
+
+use super::{LogEvent, LogPosition, OpenLog};
 use crate::Result;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::home::LogFormat;
+
+/// How much is read at once, unless a batch or line is larger.
+const PIECE: ByteLength = ByteLength::new(256 << 10);
 
 /// The events of a log, newest first, read in pieces from the tail.
 #[derive(Debug)]
 pub struct ReverseReader {
-    _file: Box<dyn DiskFile>,
+    log: OpenLog,
+    /// The ordinal after the records that are still to be given, where that is known.
+    before: Option<Ordinal>,
+    way: Way,
 }
 
-impl Iterator for ReverseReader {
-    type Item = Result<LogEvent>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        None
-    }
+/// How the events before are found.
+#[derive(Debug)]
+enum Way {
+    Frames(Frames),
+    Lines(Lines),
+    /// What a forward scan gave, oldest first.
+    Scanned(Vec<LogEvent>),
 }
 
-/// Reads a log backwards from its tail.
+/// What comes next.
+enum Step {
+    Event(LogEvent),
+    /// Nothing: the log's front was reached.
+    Front,
+    /// Only a forward scan tells.
+    Unclear,
+}
+
+/// Reads a log backwards from its tail, or from where an earlier forward reader stopped. Without
+/// such a position only a native log without damage at its tail is read in pieces.
 ///
 /// # Errors
 /// As [`super::read_log`].
@@ -29,10 +54,232 @@ pub fn read_log_backwards(
     disk: &dyn Disk,
     file: &Path,
     format: LogFormat,
+    from: Option<LogPosition>,
 ) -> Result<ReverseReader> {
-    let _ = format;
-    let handle = disk
-        .open(file, crate::disk::OpenMode::Read)
-        .map_err(|error| crate::Error::io("open", file, error))?;
-    Ok(ReverseReader { _file: handle })
+    let log = OpenLog::open(disk, file, format)?;
+    let way = match (format, from) {
+        (LogFormat::Native, from) => {
+            let end = from.map_or(log.stat().len.get(), |from| from.offset.get());
+            Way::Frames(Frames::ending_at(&log, ByteOffset::new(end))?)
+        }
+        (LogFormat::JsonLines, Some(from)) => Way::Lines(Lines {
+            end: from.offset,
+            next_ordinal: from.next_ordinal,
+            found: Vec::new(),
+            has_explicit_ordinals: false,
+        }),
+        (_, from) => Way::Scanned(scanned(&log, from.map(Bound::of))?),
+    };
+    Ok(ReverseReader {
+        log,
+        before: from.map(|from| from.next_ordinal),
+        way,
+    })
+}
+
+/// What was given already, or is not asked for.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    /// Records from this one on; `None` when none was given.
+    ordinal: Option<Ordinal>,
+    /// Damage from here on.
+    offset: ByteOffset,
+}
+
+impl Bound {
+    const fn of(from: LogPosition) -> Self {
+        Self {
+            ordinal: Some(from.next_ordinal),
+            offset: from.offset,
+        }
+    }
+
+    fn is_to_come(&self, event: &LogEvent) -> bool {
+        match event {
+            LogEvent::Record(record) => self.ordinal.is_none_or(|end| record.ordinal < end),
+            LogEvent::Damage(damage) => damage.offset < self.offset,
+        }
+    }
+}
+
+/// What a forward scan gives up to the bound, oldest first.
+fn scanned(log: &OpenLog, bound: Option<Bound>) -> Result<Vec<LogEvent>> {
+    let is_to_come = |event: &LogEvent| bound.is_none_or(|bound| bound.is_to_come(event));
+    Ok(log.scan(None)?.take_while(is_to_come).collect())
+}
+
+impl ReverseReader {
+    fn step(&mut self) -> Result<Option<LogEvent>> {
+        let (step, offset) = match &mut self.way {
+            Way::Frames(frames) => {
+                let step = frames.step(&self.log, self.before)?;
+                (step, frames.walk.whole_start())
+            }
+            Way::Lines(lines) => (lines.step(&self.log)?, lines.end),
+            Way::Scanned(events) => return Ok(events.pop()),
+        };
+        match step {
+            Step::Event(event) => Ok(Some(event)),
+            Step::Front => Ok(None),
+            Step::Unclear => {
+                let ordinal = self.before;
+                let mut events = scanned(&self.log, Some(Bound { ordinal, offset }))?;
+                let event = events.pop();
+                self.way = Way::Scanned(events);
+                Ok(event)
+            }
+        }
+    }
+}
+
+impl Iterator for ReverseReader {
+    type Item = Result<LogEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let event = self.step();
+        match &event {
+            Ok(Some(LogEvent::Record(record))) => self.before = Some(record.ordinal),
+            Ok(_) => {}
+            // An error is told once.
+            Err(_) => self.way = Way::Scanned(Vec::new()),
+        }
+        event.transpose()
+    }
+}
+
+/// A walk over a native log's frames.
+#[derive(Debug)]
+struct Frames {
+    seed: FrameSeed,
+    walk: WalkBack,
+}
+
+impl Frames {
+    fn ending_at(log: &OpenLog, end: ByteOffset) -> Result<Self> {
+        let seed = log.header()?.seed();
+        let walk = walk_piece(log, seed, (end, PIECE))?;
+        Ok(Self { seed, walk })
+    }
+
+    fn step(&mut self, log: &OpenLog, before: Option<Ordinal>) -> Result<Step> {
+        loop {
+            return Ok(match self.walk.next() {
+                Some(WalkBackEvent::Record(record)) => match before {
+                    Some(before) if record.ordinal.next() != before => Step::Unclear,
+                    _ => Step::Event(LogEvent::Record(record)),
+                },
+                Some(WalkBackEvent::NeedMore { at_least }) => {
+                    let length = at_least.max(PIECE);
+                    let piece = (self.walk.whole_start(), length);
+                    self.walk = walk_piece(log, self.seed, piece)?;
+                    continue;
+                }
+                Some(WalkBackEvent::Damage { .. }) => Step::Unclear,
+                None => Step::Front,
+            });
+        }
+    }
+}
+
+/// A walk over the piece of this length before `end`.
+fn walk_piece(
+    log: &OpenLog,
+    seed: FrameSeed,
+    (end, length): (ByteOffset, ByteLength),
+) -> Result<WalkBack> {
+    let from = ByteOffset::new(end.get().saturating_sub(length.get()));
+    let bytes = log.read(from, ByteLength::new(end.get().saturating_sub(from.get())))?;
+    Ok(walk_back(
+        bytes,
+        WalkBackStart {
+            seed,
+            offset_of_buf: from,
+        },
+    ))
+}
+
+/// A walk over lines, whose ordinals are counted down.
+#[derive(Debug)]
+struct Lines {
+    /// Where the lines end that were not read yet.
+    end: ByteOffset,
+    /// The ordinal after the records before.
+    next_ordinal: Ordinal,
+    /// What is left to give of the last piece, oldest first.
+    found: Vec<LogEvent>,
+    /// Whether a later record carries its ordinal in its line: then a bad line before may have
+    /// taken one.
+    has_explicit_ordinals: bool,
+}
+
+impl Lines {
+    fn step(&mut self, log: &OpenLog) -> Result<Step> {
+        loop {
+            if let Some(event) = self.found.pop() {
+                return Ok(Step::Event(event));
+            }
+            if self.end == ByteOffset::ZERO {
+                return Ok(Step::Front);
+            }
+            if !self.read_piece(log)? {
+                return Ok(Step::Unclear);
+            }
+        }
+    }
+
+    /// Reads the lines before. `false` when their ordinals can't be told.
+    fn read_piece(&mut self, log: &OpenLog) -> Result<bool> {
+        let (offset, bytes) = self.lines_before(log)?;
+        let start = LineScanStart {
+            offset,
+            ..LineScanStart::default()
+        };
+        let mut scan = log.lines(jsonl::scan(bytes, start), None);
+        let mut found: Vec<LogEvent> = scan.by_ref().collect();
+        let records = scan.position().next_ordinal.get();
+        let has_damage = found
+            .iter()
+            .any(|event| matches!(event, LogEvent::Damage(_)));
+        self.has_explicit_ordinals |= scan.has_explicit_ordinals();
+        let Some(first) = self.next_ordinal.get().checked_sub(records) else {
+            return Ok(false);
+        };
+        if has_damage && self.has_explicit_ordinals || scan.torn_tail().is_some() {
+            return Ok(false);
+        }
+        for event in &mut found {
+            match event {
+                LogEvent::Record(record) => record.ordinal = record.ordinal.plus(first),
+                LogEvent::Damage(damage) => {
+                    damage.first_ordinal = damage.first_ordinal.plus(first);
+                    damage.next_ordinal = damage.next_ordinal.plus(first);
+                }
+            }
+        }
+        self.found = found;
+        self.end = offset;
+        self.next_ordinal = Ordinal::new(first);
+        Ok(true)
+    }
+
+    /// Whole lines before the end, about a piece of them, and where they begin.
+    fn lines_before(&self, log: &OpenLog) -> Result<(ByteOffset, bytes::Bytes)> {
+        let mut length = PIECE.get();
+        loop {
+            let from = self.end.get().saturating_sub(length);
+            let there = ByteLength::new(self.end.get() - from);
+            let bytes = log.read(ByteOffset::new(from), there)?;
+            if from == 0 {
+                return Ok((ByteOffset::ZERO, bytes));
+            }
+            // The last byte is the newline of the last line, and begins none of them.
+            let before_last = bytes.get(..bytes.len().saturating_sub(1));
+            if let Some(newline) = before_last.and_then(|bytes| memchr::memchr(b'\n', bytes)) {
+                let skipped = newline + 1;
+                let offset = ByteOffset::new(from).plus(skipped as u64);
+                return Ok((offset, bytes.slice(skipped..)));
+            }
+            length = length.saturating_mul(2);
+        }
+    }
 }

@@ -5,10 +5,12 @@
 
 mod checkpoint;
 mod fold;
+mod meta;
 mod project;
 mod turns;
+mod words;
 
 pub use checkpoint::{Checkpoint, ProjectedThread};
-pub use fold::{FoldState, Projector};
-pub use project::{Projection, project};
+pub use fold::{FoldState, Folded, LogIdentity, Projector};
+pub use project::{Projection, log_owner, project};
 pub use turns::{TurnChange, TurnIndex, apply_turn_changes};

@@ -1,9 +1,15 @@
 //! Projecting one log: from its start, or what it has grown by.
 
-use super::{ProjectedThread, TurnChange};
+use selvedge_codec::{ByteLength, ByteOffset, Ordinal, ThreadId};
+
+use super::{Checkpoint, Folded, LogIdentity, ProjectedThread, Projector, TurnChange};
 use crate::Result;
 use crate::disk::Disk;
-use crate::home::{Home, LogPath};
+use crate::home::{Home, LogFormat, LogPath};
+use crate::log::{LogEvent, LogPosition, LogScan, OpenLog};
+
+/// A log's head, in which its own meta is found unless it is uncommonly large.
+const HEAD_LENGTH: ByteLength = ByteLength::new(128 << 10);
 
 /// What projecting a log gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,19 +27,178 @@ pub struct Projection {
 /// the one that the base was made of; otherwise it is read from its start.
 ///
 /// # Errors
-/// As [`crate::log::read_log`]; [`crate::Error::Corrupt`] also when nothing of it is a record or
-/// it says nowhere which thread it belongs to.
+/// As [`crate::log::read_log`]; [`crate::Error::Corrupt`] also when nothing of it is a record or it says
+/// nowhere which thread it belongs to.
 pub fn project(
     disk: &dyn Disk,
     home: &Home,
     path: &LogPath,
     base: Option<ProjectedThread>,
 ) -> Result<Projection> {
-    let file = home.log_file(path);
-    let _ = (disk, base);
-    Err(crate::Error::Corrupt {
-        path: file,
-        offset: selvedge_codec::ByteOffset::ZERO,
-        why: crate::CorruptReason::NoRecord,
-    })
+    let log = open(disk, home, path)?;
+    if let Some(base) = base
+        && let Some(start) = Start::of(&log, &base)?
+    {
+        return resume(&log, path, (base, start));
+    }
+    let mut scan = log.scan(None)?;
+    let mut projector = Projector::new(identity(path, &scan));
+    take_all(&mut projector, &mut scan);
+    let checkpoint = checkpoint_of(&scan);
+    let folded = projector
+        .finish(checkpoint.position.next_ordinal)
+        .map_err(|why| log.corrupt(why))?;
+    Ok(projection(&log, (folded, checkpoint), true))
+}
+
+/// Where a base can be gone on from.
+enum Start {
+    /// The file is as it was.
+    Unchanged,
+    At(LogPosition),
+}
+
+impl Start {
+    /// `None` where the log must be read from its start.
+    fn of(log: &OpenLog, base: &ProjectedThread) -> Result<Option<Self>> {
+        let checkpoint = &base.checkpoint;
+        let position = checkpoint.position;
+        if base.format != log.format() {
+            return Ok(None);
+        }
+        if checkpoint.matches(&log.stat()) {
+            return Ok(Some(Self::Unchanged));
+        }
+        if checkpoint.inode != log.stat().inode || log.stat().len.get() < position.offset.get() {
+            return Ok(None);
+        }
+        let goes_on = match log.format() {
+            LogFormat::Native => log.header()?.thread_id == base.summary.thread_id,
+            LogFormat::JsonLines => is_line_boundary(log, position.offset)?,
+            LogFormat::CompressedJsonLines => false,
+        };
+        Ok(goes_on.then_some(Self::At(position)))
+    }
+}
+
+/// Whether a line ends or begins at `offset`. A last line without its newline is consumed; what
+/// is appended to it without one makes another line of both.
+fn is_line_boundary(log: &OpenLog, offset: ByteOffset) -> Result<bool> {
+    let Some(before) = offset.get().checked_sub(1) else {
+        return Ok(true);
+    };
+    let around = log.read(ByteOffset::new(before), ByteLength::new(2))?;
+    Ok(matches!(around.as_ref(), [b'\n', ..] | [_] | [_, b'\n']))
+}
+
+fn resume(
+    log: &OpenLog,
+    path: &LogPath,
+    (base, start): (ProjectedThread, Start),
+) -> Result<Projection> {
+    let identity = LogIdentity {
+        path: path.clone(),
+        header: (base.format == LogFormat::Native).then_some(base.summary.thread_id),
+    };
+    let mut projector = Projector::resume(identity, base.summary, base.fold);
+    let checkpoint = match start {
+        // The path may be another one: moving a log to the archive leaves its file as it was.
+        Start::Unchanged => base.checkpoint,
+        Start::At(position) => {
+            let mut scan = log.scan(Some(position))?;
+            take_all(&mut projector, &mut scan);
+            checkpoint_of(&scan)
+        }
+    };
+    let folded = projector
+        .finish(checkpoint.position.next_ordinal)
+        .map_err(|why| log.corrupt(why))?;
+    Ok(projection(log, (folded, checkpoint), false))
+}
+
+fn projection(
+    log: &OpenLog,
+    (folded, checkpoint): (Folded, Checkpoint),
+    from_start: bool,
+) -> Projection {
+    Projection {
+        thread: ProjectedThread {
+            summary: folded.summary,
+            format: log.format(),
+            checkpoint,
+            fold: folded.state,
+        },
+        turns: folded.turns,
+        from_start,
+    }
+}
+
+fn identity(path: &LogPath, scan: &LogScan) -> LogIdentity {
+    LogIdentity {
+        path: path.clone(),
+        header: scan.thread_id(),
+    }
+}
+
+fn checkpoint_of(scan: &LogScan) -> Checkpoint {
+    let stat = scan.stat();
+    Checkpoint {
+        position: scan.position(),
+        file_len: stat.len,
+        mtime_nanos: stat.mtime_nanos,
+        inode: stat.inode,
+    }
+}
+
+fn take_all(projector: &mut Projector, scan: &mut LogScan) {
+    for event in scan {
+        take(projector, &event);
+    }
+}
+
+fn take(projector: &mut Projector, event: &LogEvent) {
+    match event {
+        LogEvent::Record(record) => projector.apply(record),
+        LogEvent::Damage(damage) => projector.note_damage(damage),
+    }
+}
+
+/// Whose log this is, reading no more of it than its head where that tells.
+///
+/// # Errors
+/// As [`project`].
+pub fn log_owner(disk: &dyn Disk, home: &Home, path: &LogPath) -> Result<ThreadId> {
+    let log = open(disk, home, path)?;
+    if log.format() == LogFormat::Native {
+        return log.header().map(|header| header.thread_id);
+    }
+    let head = log.scan_head(HEAD_LENGTH).ok();
+    if let Some(owner) = head.and_then(|head| settle(path, head).settled_owner()) {
+        return Ok(owner);
+    }
+    let projector = settle(path, log.scan(None)?);
+    match projector.settled_owner() {
+        Some(owner) => Ok(owner),
+        None => projector
+            .finish(Ordinal::ZERO)
+            .map(|folded| folded.summary.thread_id)
+            .map_err(|why| log.corrupt(why)),
+    }
+}
+
+/// Folds as far as it takes to know the owner for good.
+fn settle(path: &LogPath, mut scan: LogScan) -> Projector {
+    let mut projector = Projector::new(identity(path, &scan));
+    while projector.settled_owner().is_none()
+        && let Some(event) = scan.next()
+    {
+        take(&mut projector, &event);
+    }
+    projector
+}
+
+fn open(disk: &dyn Disk, home: &Home, path: &LogPath) -> Result<OpenLog> {
+    // A path without a log's ending is no log's; read as JSON lines, its bytes say so.
+    let format = LogFormat::of_file_name(path.file_name()).unwrap_or(LogFormat::JsonLines);
+    OpenLog::open(disk, &home.log_file(path), format)
 }

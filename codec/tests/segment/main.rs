@@ -1,0 +1,9 @@
+//! Native segments, as the format's specification says.
+#![cfg(test)]
+
+mod backward;
+mod damage;
+mod golden;
+mod other_language;
+mod roundtrip;
+mod support;
