@@ -196,6 +196,8 @@ impl FromStr for UtcMicros {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -211,6 +213,37 @@ mod tests {
             UtcMicros::new(-1).to_string(),
             "1969-12-31T23:59:59.999999Z"
         );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn the_usual_spelling_is_parsed_as_any_other(
+            (year, month, day) in (0..=9999, 0..=13, 0..=32),
+            (hour, minute, second) in (0..=24, 0..=60, 0..=61),
+            fraction in prop::sample::select(vec!["", ".0", ".128", ".076123", ".0761239", ".12x"]),
+        ) {
+            let text = format!(
+                "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z"
+            );
+            if let Some(micros) = parse_usual(text.as_bytes()) {
+                prop_assert_eq!(UtcMicros::parse_any(&text), Ok(UtcMicros::new(micros)));
+            } else if let Ok(time) = UtcMicros::parse_any(&text) {
+                // What is left to the other parser is unusual.
+                let is_usual = time.to_line_text() == text && (1..=9998).contains(&year);
+                prop_assert!(!is_usual, "{}", text);
+            }
+        }
+
+        #[test]
+        fn every_time_is_parsed_from_its_spellings(micros in -62_135_596_800_000_000_i64..253_370_764_800_000_000) {
+            let time = UtcMicros::new(micros);
+            for text in [time.to_line_text(), time.to_string()] {
+                prop_assert_eq!(parse_usual(text.as_bytes()), Some(micros));
+                prop_assert_eq!(UtcMicros::parse_any(&text), Ok(time));
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use selvedge_codec::{ByteLength, ByteOffset, CodecError, Ordinal, ThreadId};
 use thiserror::Error;
 
 /// The result of an operation of Selvedge.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation was not carried out. Cloneable, since one failed write is told to every
 /// waiter.

@@ -56,3 +56,79 @@ fn fill(bytes: &[u8], limit: u64, out: &mut Vec<u8>) -> Result<(), CodecError> {
         out.extend_from_slice(chunk.get(..length).unwrap_or_default());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compressed(text: &[u8]) -> Vec<u8> {
+        zstd::stream::encode_all(text, 3).unwrap()
+    }
+
+    /// A text that does not compress to nothing.
+    fn text() -> Vec<u8> {
+        (0_u32..100_000)
+            .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
+            .collect()
+    }
+
+    #[test]
+    fn what_was_compressed_is_decompressed() {
+        assert_eq!(decompress(&compressed(&text())), Ok(text()));
+        assert_eq!(decompress(&compressed(b"")), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn no_bytes_are_no_frame() {
+        assert!(matches!(
+            decompress(b""),
+            Err(CodecError::Compressed { .. })
+        ));
+    }
+
+    #[test]
+    fn frames_that_follow_each_other_are_one_text() {
+        let frames = [compressed(b"one\n"), compressed(b""), compressed(b"two\n")].concat();
+        assert_eq!(decompress(&frames), Ok(b"one\ntwo\n".to_vec()));
+    }
+
+    #[test]
+    fn what_comes_before_the_damage_is_kept() {
+        let first = compressed(b"one\n");
+        let second = compressed(&text());
+        let frames = [first.clone(), second.clone()].concat();
+        for length in first.len() + 1..frames.len() {
+            // Every length takes minutes, and tells no more.
+            if length > first.len() + 20 && length + 20 < frames.len() && length % 9973 != 0 {
+                continue;
+            }
+            let cut = &frames[..length];
+            assert!(matches!(
+                decompress(cut),
+                Err(CodecError::Compressed { .. })
+            ));
+            let (prefix, why) = decompress_prefix(cut);
+            assert!(matches!(why, Some(CodecError::Compressed { .. })));
+            assert!(prefix.starts_with(b"one\n"));
+            assert!(text().starts_with(&prefix[4..]));
+        }
+        let garbage = [&first[..], b"no frame"].concat();
+        let (prefix, why) = decompress_prefix(&garbage);
+        assert_eq!(prefix, b"one\n");
+        assert!(matches!(why, Some(CodecError::Compressed { .. })));
+    }
+
+    #[test]
+    fn no_more_is_decompressed_than_allowed() {
+        let bomb = compressed(&vec![0; 10 << 20]);
+        let (prefix, why) = decompress_bounded(&bomb, 1 << 20);
+        assert!(prefix.len() <= 1 << 20);
+        assert_eq!(
+            why,
+            Some(CodecError::DecompressedTooLarge {
+                limit: ByteLength::new(1 << 20)
+            })
+        );
+        assert_eq!(decompress_bounded(&bomb, 10 << 20).1, None);
+    }
+}

@@ -1,6 +1,6 @@
 //! Native segments: a header, then frames. The crate's documentation specifies every byte.
 //!
-//! What must hold: there is one decoder of a frame ([`frame`]), which every reader here stands
+//! What must hold: there is one decoder of a frame (`frame.rs`), which every reader here stands
 //! on; lengths are bounded before they are used; and a batch is read whole or not at all.
 
 mod backward;

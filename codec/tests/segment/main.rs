@@ -6,4 +6,5 @@ mod damage;
 mod golden;
 mod other_language;
 mod roundtrip;
+mod specification;
 mod support;

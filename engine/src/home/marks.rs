@@ -140,6 +140,11 @@ impl OpenMarks {
         }
     }
 
+    /// This store's own file, once it has one.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        self.state().file.as_ref().map(|file| file.path.clone())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic between a change and its line leaves a mark too many at worst.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -294,6 +299,18 @@ pub struct OpenMarkFile {
 /// # Errors
 /// [`Error::Io`] when the marks can't be listed or read. A home without any has none.
 pub fn read_all(disk: &dyn Disk, home: &Home) -> Result<Vec<OpenMarkFile>> {
+    read_changed(disk, home, Vec::new(), None)
+}
+
+/// As [`read_all`], but a file that looks as it did in `known` is not read again, and the file
+/// `own` not at all: a store that has many threads open need not read its own marks for each
+/// listing.
+pub(crate) fn read_changed(
+    disk: &dyn Disk,
+    home: &Home,
+    known: Vec<OpenMarkFile>,
+    own: Option<&Path>,
+) -> Result<Vec<OpenMarkFile>> {
     let dir = dir(home);
     let entries = match disk.list(&dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -303,10 +320,17 @@ pub fn read_all(disk: &dyn Disk, home: &Home) -> Result<Vec<OpenMarkFile>> {
         let name = entry.name.ok()?;
         (entry.kind == FileKind::File && name.ends_with(EXTENSION)).then_some(name)
     });
+    let mut known: HashMap<PathBuf, OpenMarkFile> = known
+        .into_iter()
+        .map(|file| (file.path.clone(), file))
+        .collect();
     let mut files = Vec::new();
     for name in names {
         let path = dir.join(name);
-        match read_one(disk, &path) {
+        if own == Some(&*path) {
+            continue;
+        }
+        match read_one(disk, &path, known.remove(&path)) {
             // Its owner was done with it in between.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             read => files.push(read.map_err(|error| Error::io("read", &path, error))?),
@@ -315,11 +339,21 @@ pub fn read_all(disk: &dyn Disk, home: &Home) -> Result<Vec<OpenMarkFile>> {
     Ok(files)
 }
 
-fn read_one(disk: &dyn Disk, path: &Path) -> io::Result<OpenMarkFile> {
+fn read_one(disk: &dyn Disk, path: &Path, known: Option<OpenMarkFile>) -> io::Result<OpenMarkFile> {
     let handle = disk.open(path, OpenMode::Read)?;
     // Before the bytes are read: an owner that dies afterwards has written all of them.
     let alive = handle.is_locked_elsewhere(OWNER_LOCK)?;
     let stat = handle.stat()?;
+    // Lines are only appended, so that a file of this length has the lines it had.
+    if let Some(known) = known.filter(|known| {
+        (known.stat.inode, known.stat.len) == (stat.inode, stat.len) && stat.len.get() > 0
+    }) {
+        return Ok(OpenMarkFile {
+            alive,
+            stat,
+            ..known
+        });
+    }
     let bytes = read_range(&*handle, ByteOffset::ZERO, stat.len)?;
     let mut lines = bytes
         .split_inclusive(|byte| *byte == b'\n')

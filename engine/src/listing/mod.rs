@@ -25,3 +25,4 @@ pub use scan::{HomeScan, scan_home, scan_list};
 pub use walk::{
     DirListing, FoundDir, FoundLog, Walk, WalkFailure, check_home, list_dir, prefer, walk,
 };
+pub(crate) use walk::{MAX_DEPTH, too_deep};

@@ -127,3 +127,206 @@ pub fn scan_list(disk: &dyn Disk, home: &Home, query: &ListQuery) -> Result<Page
     let failed = scan.failures.len() as u64;
     Ok(cut_page(&request, wanted, Coverage::Complete { failed }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{DirEntry, DiskFile, FileStat, OpenMode, RealDisk};
+    use crate::listing::{Direction, SortKey, ThreadFilter, find_log};
+    use crate::sample_home::*;
+    use std::path::Path;
+
+    /// A disk on which files of one name can't be opened.
+    #[derive(Debug)]
+    struct DeniedDisk(&'static str);
+
+    impl Disk for DeniedDisk {
+        fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+            if path.ends_with(self.0) {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+            RealDisk.open(path, mode)
+        }
+
+        fn stat(&self, path: &Path) -> io::Result<FileStat> {
+            RealDisk.stat(path)
+        }
+
+        fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+            RealDisk.list(dir)
+        }
+
+        fn create_dir(&self, dir: &Path) -> io::Result<bool> {
+            RealDisk.create_dir(dir)
+        }
+
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            RealDisk.rename(from, to)
+        }
+
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            RealDisk.remove(path)
+        }
+
+        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+            RealDisk.sync_dir(dir)
+        }
+    }
+
+    fn ids(page: &Page) -> Vec<ThreadId> {
+        page.threads.iter().map(|thread| thread.thread_id).collect()
+    }
+
+    fn list(place: &SampleHome, query: &ListQuery) -> Page {
+        scan_list(&RealDisk, &place.home(), query).unwrap()
+    }
+
+    fn said(number: u8) -> Vec<Sample> {
+        vec![meta(number, ""), user("words")]
+    }
+
+    #[test]
+    fn a_home_is_listed_whatever_its_formats() {
+        let place = SampleHome::new();
+        let packed = zstd::encode_all(&lines(&said(3))[..], 0).unwrap();
+        place.write("sessions/2026/01/a.jsonl", &lines(&said(1)));
+        place.write("sessions/b.rlog", &native(2, &[said(2)]));
+        place.write("sessions/c.jsonl.zst", &packed);
+        place.write("archived_sessions/d.jsonl", &lines(&said(4)));
+        place.write("sessions/e.jsonl", &lines(&[meta(5, "")]));
+        let query = ListQuery::default();
+        assert_eq!(ids(&list(&place, &query)), [id(3), id(2), id(1)]);
+        let with = |filter| ListQuery {
+            filter,
+            direction: Direction::Ascending,
+            sort: SortKey::Updated,
+            ..ListQuery::default()
+        };
+        let archived = with(ThreadFilter {
+            archived: true,
+            ..ThreadFilter::default()
+        });
+        assert_eq!(ids(&list(&place, &archived)), [id(4)]);
+        let empty = with(ThreadFilter {
+            include_empty: true,
+            ..ThreadFilter::default()
+        });
+        assert_eq!(ids(&list(&place, &empty)), [id(5), id(1), id(2), id(3)]);
+    }
+
+    #[test]
+    fn names_beside_the_logs_are_listed_and_searched() {
+        let place = SampleHome::new();
+        place.write("sessions/a.jsonl", &lines(&said(1)));
+        place.write("sessions/b.jsonl", &lines(&said(2)));
+        let name = format!("{{\"id\":\"{}\",\"thread_name\":\"Größe\"}}\n", id(1));
+        place.write("session_index.jsonl", name.as_bytes());
+        let query = ListQuery {
+            filter: ThreadFilter {
+                search: Some("GRÖSSE".to_lowercase().replace("ss", "ß")),
+                ..ThreadFilter::default()
+            },
+            ..ListQuery::default()
+        };
+        let page = list(&place, &query);
+        assert_eq!(ids(&page), [id(1)]);
+        assert_eq!(page.threads[0].name.as_deref(), Some("Größe"));
+    }
+
+    #[test]
+    fn descendants_are_found_below_threads_that_are_not_listed_themselves() {
+        let place = SampleHome::new();
+        let child = |number: u8, parent: u8| {
+            meta(number, &format!("\"parent_thread_id\":\"{}\"", id(parent)))
+        };
+        place.write("sessions/a.jsonl", &lines(&said(1)));
+        place.write("archived_sessions/b.jsonl", &lines(&[child(2, 1)]));
+        place.write("sessions/c.jsonl", &lines(&[child(3, 2), user("words")]));
+        let below = |parent, ancestor| ListQuery {
+            filter: ThreadFilter {
+                parent,
+                ancestor,
+                ..ThreadFilter::default()
+            },
+            ..ListQuery::default()
+        };
+        assert_eq!(ids(&list(&place, &below(None, Some(id(1))))), [id(3)]);
+        assert_eq!(ids(&list(&place, &below(Some(id(1)), None))), []);
+        assert_eq!(
+            ids(&list(&place, &below(Some(id(2)), Some(id(1))))),
+            [id(3)]
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_counted_and_hides_nothing_else() {
+        let place = SampleHome::new();
+        place.write("sessions/a.jsonl", &lines(&said(1)));
+        place.write("sessions/denied.jsonl", &lines(&said(2)));
+        place.write("sessions/garbage.rlog", b"something else");
+        place.write("sessions/empty.jsonl", b"");
+        place.make_dir("sessions/dir.jsonl");
+        let disk = DeniedDisk("denied.jsonl");
+        let page = scan_list(&disk, &place.home(), &ListQuery::default()).unwrap();
+        assert_eq!(ids(&page), [id(1)]);
+        assert_eq!(page.coverage, Coverage::Complete { failed: 4 });
+        let mut scan = scan_home(&disk, &place.home()).unwrap();
+        scan.failures.sort_by(|a, b| a.path.cmp(&b.path));
+        let failed: Vec<_> = scan
+            .failures
+            .iter()
+            .map(|failure| failure.path.as_str())
+            .collect();
+        assert_eq!(
+            failed,
+            [
+                "sessions/denied.jsonl",
+                "sessions/dir.jsonl",
+                "sessions/empty.jsonl",
+                "sessions/garbage.rlog",
+            ]
+        );
+    }
+
+    #[test]
+    fn of_two_logs_of_a_thread_the_preferred_one_is_listed_and_found() {
+        let place = SampleHome::new();
+        let packed = zstd::encode_all(&lines(&said(1))[..], 0).unwrap();
+        let more = [said(1), turn("a")].concat();
+        place.write("sessions/a.jsonl.zst", &packed);
+        place.write("sessions/z.jsonl", &lines(&more));
+        place.write("archived_sessions/a.jsonl", &lines(&said(1)));
+        let scan = scan_home(&RealDisk, &place.home()).unwrap();
+        assert_eq!((scan.threads.len(), scan.hidden.len()), (1, 2));
+        let listed = &scan.threads[0].thread.summary;
+        assert_eq!(listed.rollout_path, "sessions/z.jsonl");
+        assert_eq!(listed.item_count, 5);
+        let found = find_log(&RealDisk, &place.home(), id(1)).unwrap();
+        assert_eq!(found.path.as_str(), "sessions/z.jsonl");
+    }
+
+    #[test]
+    fn a_log_is_found_by_what_it_says_rather_than_by_its_name() {
+        let place = SampleHome::new();
+        place.write(&format!("sessions/{}.jsonl", id(1)), &lines(&said(2)));
+        place.write("sessions/plain.jsonl", &lines(&said(3)));
+        place.write(&format!("sessions/{}.rlog", id(4)), b"damaged");
+        let find = |number| find_log(&RealDisk, &place.home(), id(number));
+        assert!(matches!(find(1), Err(Error::ThreadNotFound { .. })));
+        assert_eq!(
+            find(2).unwrap().path.as_str(),
+            format!("sessions/{}.jsonl", id(1))
+        );
+        assert_eq!(find(3).unwrap().path.as_str(), "sessions/plain.jsonl");
+        assert!(matches!(find(4), Err(Error::Corrupt { .. })));
+        assert!(matches!(find(5), Err(Error::ThreadNotFound { .. })));
+    }
+
+    #[test]
+    fn a_home_that_is_missing_is_no_empty_page() {
+        let place = SampleHome::new();
+        let absent = Home::at(place.file("absent"));
+        assert!(scan_list(&RealDisk, &absent, &ListQuery::default()).is_err());
+        assert_eq!(ids(&list(&place, &ListQuery::default())), []);
+    }
+}

@@ -10,7 +10,7 @@ use crate::home::{Home, LogFormat, LogPath};
 use crate::{Error, InvalidRequest, Result};
 
 /// How deep folders of logs may lie below `sessions/`: the dated ones take three.
-const MAX_DEPTH: usize = 8;
+pub(crate) const MAX_DEPTH: usize = 8;
 
 /// A log that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,7 +199,7 @@ pub fn walk(disk: &dyn Disk, home: &Home) -> Result<Walk> {
     Ok(walk)
 }
 
-fn too_deep(file: &Path, path: String) -> WalkFailure {
+pub(crate) fn too_deep(file: &Path, path: String) -> WalkFailure {
     let why = format!("more than {MAX_DEPTH} folders deep");
     WalkFailure {
         path,

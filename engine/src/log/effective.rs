@@ -77,3 +77,133 @@ fn describes_thread(record: &Record) -> bool {
         RecordType::SessionMeta | RecordType::MetadataPatch
     ) || record.event == Some(EventClass::NameUpdated)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::home::LogFormat;
+    use crate::log::load_history;
+    use crate::projection::{apply_turn_changes, project};
+    use crate::sample_home::*;
+    use proptest::prelude::*;
+
+    /// The ordinals of the records that still count.
+    fn kept(samples: &[Sample]) -> Vec<u64> {
+        let place = SampleHome::new();
+        place.write("a.jsonl", &lines(samples));
+        let file = place.file("a.jsonl");
+        let history = load_history(&RealDisk, &file, LogFormat::JsonLines).unwrap();
+        assert_eq!(history.records.len(), samples.len());
+        let effective = history.effective();
+        effective
+            .iter()
+            .map(|record| record.ordinal.get())
+            .collect()
+    }
+
+    #[test]
+    fn a_rollback_drops_the_last_turns_and_itself() {
+        let samples = [
+            vec![meta(1, "")],
+            turn("a"),
+            turn("b"),
+            vec![response("between"), rolled_back(1)],
+            turn("c"),
+        ]
+        .concat();
+        assert_eq!(kept(&samples), [0, 1, 2, 3, 9, 10, 11]);
+    }
+
+    #[test]
+    fn a_later_rollback_counts_only_what_still_counted() {
+        let samples = [
+            turn("a"),            // 0..3
+            turn("b"),            // 3..6
+            vec![rolled_back(1)], // 6: drops b
+            turn("c"),            // 7..10
+            vec![rolled_back(2)], // 10: drops c and a
+            turn("d"),            // 11..14
+            vec![rolled_back(0)], // 14: nothing
+        ]
+        .concat();
+        assert_eq!(kept(&samples), [11, 12, 13]);
+    }
+
+    #[test]
+    fn a_rollback_of_more_turns_than_there_are_drops_all_of_them() {
+        let samples = [
+            vec![meta(1, ""), response("before")],
+            turn("a"),
+            vec![rolled_back(u32::MAX), rolled_back(1)],
+            turn("b"),
+        ]
+        .concat();
+        assert_eq!(kept(&samples), [0, 1, 7, 8, 9]);
+        assert_eq!(kept(&[rolled_back(3), user("a")]), [1]);
+    }
+
+    #[test]
+    fn a_turn_that_has_not_ended_is_dropped_too() {
+        let samples = [turn("a"), vec![started("b"), user("b"), rolled_back(1)]].concat();
+        assert_eq!(kept(&samples), [0, 1, 2]);
+    }
+
+    #[test]
+    fn turns_without_a_start_of_their_own_begin_at_the_users_words() {
+        let samples = [
+            meta(1, ""),
+            user("a"),
+            response("a"),
+            user("b"),
+            response("b"),
+            rolled_back(1),
+        ];
+        assert_eq!(kept(&samples), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_describes_the_thread_is_not_undone() {
+        let samples = [
+            turn("a"),
+            vec![
+                meta(1, "\"memory_mode\":\"disabled\""),
+                record("metadata_patch", "{\"name\":\"n\"}"),
+                event("thread_name_updated", "\"thread_name\":\"n\""),
+                response("gone"),
+                rolled_back(1),
+            ],
+        ]
+        .concat();
+        assert_eq!(kept(&samples), [3, 4, 5]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn the_turns_that_still_count_are_those_the_projection_does_not_drop(
+            samples in prop::collection::vec(any_sample(), 1..30),
+        ) {
+            let place = SampleHome::new();
+            let name = format!("sessions/{}.jsonl", id(1));
+            let path = place.write(&name, &lines(&samples));
+            let history =
+                load_history(&RealDisk, &place.file(&name), LogFormat::JsonLines).unwrap();
+            let kept: Vec<_> = history.effective().iter().map(|record| record.ordinal).collect();
+            let projection = project(&RealDisk, &place.home(), &path, None).unwrap();
+            let mut turns = Vec::new();
+            apply_turn_changes(&mut turns, projection.turns);
+            for record in &history.records {
+                let turn = turns.iter().find(|turn| {
+                    (turn.first_ordinal..=turn.last_ordinal).contains(&record.ordinal)
+                });
+                let Some(turn) = turn else { continue };
+                let counts = !turn.rolled_back || describes_thread(record);
+                prop_assert_eq!(
+                    kept.contains(&record.ordinal), counts && !is_rollback(record),
+                    "record {} of {:?}", record.ordinal, turns
+                );
+            }
+        }
+    }
+}

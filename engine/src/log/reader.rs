@@ -370,3 +370,202 @@ pub fn read_log(
 ) -> Result<LogScan> {
     OpenLog::open(disk, file, format)?.scan(from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::log::{History, load_history};
+    use crate::sample_home::*;
+
+    fn load(name: &str, bytes: &[u8]) -> Result<History> {
+        let place = SampleHome::new();
+        place.write(name, bytes);
+        let format = LogFormat::of_file_name(name).unwrap();
+        load_history(&RealDisk, &place.file(name), format)
+    }
+
+    fn ordinals(history: &History) -> Vec<u64> {
+        history
+            .records
+            .iter()
+            .map(|record| record.ordinal.get())
+            .collect()
+    }
+
+    fn samples() -> Vec<Sample> {
+        [vec![meta(1, "")], turn("a"), turn("b")].concat()
+    }
+
+    #[test]
+    fn both_formats_give_the_same_payloads() {
+        let json = load("a.jsonl", &lines(&samples())).unwrap();
+        let native = load("a.rlog", &native(1, &[samples()])).unwrap();
+        assert_eq!(json.records.len(), native.records.len());
+        for (a, b) in json.records.iter().zip(&native.records) {
+            assert_eq!(
+                a.payload_json().unwrap().get(),
+                b.payload_json().unwrap().get()
+            );
+            assert_eq!((a.ordinal, a.time, a.event), (b.ordinal, b.time, b.event));
+        }
+        assert_eq!((json.torn_tail, native.torn_tail), (None, None));
+        assert_eq!(json.position.next_ordinal.get(), 7);
+    }
+
+    #[test]
+    fn a_line_of_bad_bytes_costs_itself_alone() {
+        let good = samples();
+        let mut bytes = lines(&good[..2]);
+        let offset = bytes.len() as u64;
+        bytes.extend(b"{\"timestamp\":\"\xff\xfe\"}\n\n\xef\xbb\xbf{}\n");
+        bytes.extend(lines(&good[2..]));
+        let history = load("a.jsonl", &bytes).unwrap();
+        assert_eq!(ordinals(&history), [0, 1, 2, 3, 4, 5, 6]);
+        let damage: Vec<_> = history
+            .damage
+            .iter()
+            .map(|damage| (damage.offset.get() - offset, damage.length.get()))
+            .collect();
+        assert_eq!(damage, [(0, 18), (20, 5)]);
+        assert!(
+            history
+                .damage
+                .iter()
+                .all(|damage| damage.first_ordinal.get() == 2)
+        );
+    }
+
+    #[test]
+    fn damage_says_which_ordinals_are_missing_for_it() {
+        let mut text = line(0, &meta(1, ""), Some(0));
+        text += "bad\nworse\n";
+        text += &line(0, &user("a"), Some(3));
+        let history = load("a.jsonl", text.as_bytes()).unwrap();
+        assert_eq!(ordinals(&history), [0, 3]);
+        let missing: Vec<_> = history
+            .damage
+            .iter()
+            .map(|damage| damage.first_ordinal.get()..damage.next_ordinal.get())
+            .collect();
+        assert_eq!(missing, [1..1, 1..3]);
+        let batches: Vec<_> = samples().into_iter().map(|sample| vec![sample]).collect();
+        let mut bytes = native(1, &batches);
+        let second = native(1, &batches[..2]).len();
+        bytes[second + 20] ^= 1;
+        let history = load("a.rlog", &bytes).unwrap();
+        assert_eq!(ordinals(&history), [0, 1, 3, 4, 5, 6]);
+        let [gap] = &history.damage[..] else {
+            panic!("one frame is damaged: {:?}", history.damage);
+        };
+        assert_eq!(gap.offset.get(), second as u64);
+        assert_eq!((gap.first_ordinal.get(), gap.next_ordinal.get()), (2, 3));
+    }
+
+    #[test]
+    fn a_torn_tail_is_told_and_not_consumed() {
+        let whole = lines(&samples());
+        let end = lines(&samples()[..6]).len() as u64;
+        let history = load("a.jsonl", &whole[..whole.len() - 5]).unwrap();
+        assert_eq!(history.records.len(), 6);
+        assert_eq!(history.torn_tail.unwrap().offset.get(), end);
+        assert_eq!(history.position.offset.get(), end);
+        let whole = native(1, &[samples(), samples()]);
+        let end = native(1, &[samples()]).len() as u64;
+        let history = load("a.rlog", &whole[..whole.len() - 5]).unwrap();
+        assert_eq!(history.records.len(), 7);
+        assert_eq!(history.torn_tail.unwrap().offset.get(), end);
+        assert_eq!(history.position.offset.get(), end);
+    }
+
+    #[test]
+    fn a_last_line_without_its_newline_is_a_record() {
+        let whole = lines(&samples());
+        let history = load("a.jsonl", &whole[..whole.len() - 1]).unwrap();
+        assert_eq!((history.records.len(), history.torn_tail), (7, None));
+    }
+
+    #[test]
+    fn of_a_damaged_compressed_log_what_could_be_unpacked_is_given() {
+        let long: Vec<_> = (0..20_000)
+            .map(|n| user(&format!("word {}", n * 7919)))
+            .collect();
+        let packed = zstd::encode_all(&lines(&long)[..], 3).unwrap();
+        let whole = load("a.jsonl.zst", &packed).unwrap();
+        assert_eq!((whole.records.len(), whole.damage.len()), (20_000, 0));
+        let cut = load("a.jsonl.zst", &packed[..packed.len() * 3 / 4]).unwrap();
+        let kept = cut.records.len();
+        assert!(kept > 1000 && kept < 20_000, "{kept}");
+        assert_eq!(cut.records[..], whole.records[..kept]);
+        let [damage] = &cut.damage[..] else {
+            panic!("unpacking stopped once: {:?}", cut.damage);
+        };
+        assert!(matches!(damage.why, CodecError::Compressed { .. }));
+        let refused = load("a.jsonl.zst", b"not compressed at all");
+        assert!(matches!(refused, Err(Error::Corrupt { .. })));
+    }
+
+    #[test]
+    fn reading_goes_on_where_it_stopped() {
+        let place = SampleHome::new();
+        let packed = zstd::encode_all(&lines(&samples())[..], 0).unwrap();
+        for (name, bytes) in [
+            ("a.jsonl", lines(&samples())),
+            (
+                "a.rlog",
+                native(1, &[samples()[..2].to_vec(), samples()[2..].to_vec()]),
+            ),
+            ("a.jsonl.zst", packed),
+        ] {
+            place.write(name, &bytes);
+            let format = LogFormat::of_file_name(name).unwrap();
+            let read = |from| read_log(&RealDisk, &place.file(name), format, from);
+            let mut scan = read(None).unwrap();
+            let events: Vec<_> = scan.by_ref().collect();
+            let end = scan.position();
+            assert_eq!(read(Some(end)).unwrap().count(), 0);
+            let middle = if format == LogFormat::Native {
+                native(1, &[samples()[..2].to_vec()]).len()
+            } else {
+                lines(&samples()[..2]).len()
+            };
+            let position = LogPosition {
+                offset: ByteOffset::new(middle as u64),
+                next_ordinal: selvedge_codec::Ordinal::new(2),
+                bad_since_record: 0,
+            };
+            let mut scan = read(Some(position)).unwrap();
+            assert_eq!(scan.by_ref().collect::<Vec<_>>(), events[2..]);
+            assert_eq!(scan.position(), end);
+            let beyond = LogPosition {
+                offset: end.offset.plus(1),
+                ..end
+            };
+            assert!(matches!(
+                read(Some(beyond)),
+                Err(Error::Corrupt {
+                    why: CorruptReason::Shorter { .. },
+                    ..
+                })
+            ));
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_not_supported_and_a_directory_is_no_log() {
+        let mut header = native(1, &[]);
+        header[8] = 9;
+        let crc = crc32fast::hash(&header[..44]);
+        header[44..48].copy_from_slice(&crc.to_le_bytes());
+        assert!(matches!(
+            load("a.rlog", &header),
+            Err(Error::Unsupported { .. })
+        ));
+        let place = SampleHome::new();
+        place.make_dir("a.jsonl");
+        for name in ["a.jsonl", "absent.jsonl"] {
+            let refused = load_history(&RealDisk, &place.file(name), LogFormat::JsonLines);
+            assert!(matches!(refused, Err(Error::Io { .. })), "{name}");
+        }
+    }
+}

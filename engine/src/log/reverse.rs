@@ -283,3 +283,113 @@ impl Lines {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::log::read_log;
+    use crate::sample_home::*;
+    use proptest::prelude::*;
+
+    /// Reads a log both ways, from its end and from where the forward reader stopped.
+    fn check(name: &str, bytes: &[u8]) {
+        let place = SampleHome::new();
+        place.write(name, bytes);
+        let file = place.file(name);
+        let format = LogFormat::of_file_name(name).unwrap();
+        let mut scan = read_log(&RealDisk, &file, format, None).unwrap();
+        let mut forward: Vec<_> = scan.by_ref().collect();
+        forward.reverse();
+        for from in [None, Some(scan.position())] {
+            let reader = read_log_backwards(&RealDisk, &file, format, from).unwrap();
+            let backward: Vec<_> = reader.map(|event| event.unwrap()).collect();
+            assert_eq!(backward, forward, "from {from:?}");
+        }
+    }
+
+    /// Records that take several pieces, with one larger than a piece among them.
+    fn long() -> Vec<Sample> {
+        let mut samples = vec![meta(1, "")];
+        for size in [70_000, 600_000, 10, 90_000, 90_000, 90_000, 10] {
+            samples.push(response(&"x".repeat(size)));
+            samples.extend(turn("a"));
+        }
+        samples
+    }
+
+    #[test]
+    fn a_long_log_is_read_in_pieces_from_its_tail() {
+        check("a.jsonl", &lines(&long()));
+        let batches: Vec<_> = long().chunks(3).map(<[Sample]>::to_vec).collect();
+        check("a.rlog", &native(1, &batches));
+        check("a.rlog", &native(1, &[long()]));
+        check(
+            "a.jsonl.zst",
+            &zstd::encode_all(&lines(&long())[..], 0).unwrap(),
+        );
+    }
+
+    #[test]
+    fn damage_and_a_torn_tail_are_told_as_the_forward_scan_tells_them() {
+        let batches: Vec<_> = long().chunks(2).map(<[Sample]>::to_vec).collect();
+        let whole = native(1, &batches);
+        for at in [60, whole.len() / 2, whole.len() - 60] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            check("a.rlog", &damaged);
+            check("a.rlog", &damaged[..damaged.len() - 3]);
+        }
+        let mut bad = lines(&long());
+        let text_at = bad.len() / 2;
+        bad[text_at] = b'\n';
+        check("a.jsonl", &bad);
+        check("a.jsonl", &bad[..bad.len() - 3]);
+        check("a.jsonl", &bad[..bad.len() - 1]);
+    }
+
+    #[test]
+    fn only_as_much_is_read_as_is_asked_for() {
+        let place = SampleHome::new();
+        let bytes = native(1, &[long(), long(), vec![user("last words")]]);
+        place.write("a.rlog", &bytes);
+        let file = place.file("a.rlog");
+        let mut reader = read_log_backwards(&RealDisk, &file, LogFormat::Native, None).unwrap();
+        // What comes before the piece is damaged meanwhile, which nobody notices yet.
+        let mut damaged = bytes;
+        damaged[100] ^= 1;
+        place.write("a.rlog", &damaged);
+        let Some(Ok(LogEvent::Record(record))) = reader.next() else {
+            panic!("the last record is intact");
+        };
+        assert!(record.payload_json().unwrap().get().contains("last words"));
+    }
+
+    #[test]
+    fn a_log_without_a_record_has_nothing_to_read_backwards() {
+        check("a.rlog", &native(1, &[]));
+        check("a.jsonl", b"");
+        check("a.jsonl", b"\n");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn backwards_is_forwards_the_other_way_round(
+            samples in prop::collection::vec((0u32..60, 0u8..8, any::<bool>()), 1..20),
+            explicit_from in 0u64..24,
+        ) {
+            let mut bytes = Vec::new();
+            for (at, (kilobytes, how, skips)) in (0u64..).zip(samples) {
+                let sample = response(&"x".repeat(kilobytes as usize * 1024));
+                let own = (at >= explicit_from).then_some(if skips { at } else { at / 2 });
+                match how {
+                    0 => bytes.extend(b"\xff\n"),
+                    1 => bytes.extend(b"\n"),
+                    _ => bytes.extend(line(0, &sample, own).bytes()),
+                }
+            }
+            check("a.jsonl", &bytes);
+        }
+    }
+}

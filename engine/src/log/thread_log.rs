@@ -504,6 +504,8 @@ impl ThreadLog {
 
     fn release(&mut self) -> Result<()> {
         if self.state != LogState::Closed {
+            // What an earlier writer left unsynced as well: nobody else will.
+            self.sync()?;
             self.release_handle()?;
             self.state = LogState::Closed;
             self.meta = None;

@@ -14,3 +14,6 @@ pub use checkpoint::{Checkpoint, ProjectedThread};
 pub use fold::{FoldState, Folded, LogIdentity, Projector};
 pub use project::{Projection, log_owner, project};
 pub use turns::{TurnChange, TurnIndex, apply_turn_changes};
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,11 @@
 //! Writing logs, on the machine's file system and on one that fails when told to.
 
+mod faults;
+mod faulty_disk;
+mod lines;
+mod model;
 mod native;
+mod rows;
 
 use std::path::PathBuf;
 use std::sync::Arc;

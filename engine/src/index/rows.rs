@@ -1,0 +1,203 @@
+//! How the index's values are encoded: the only file of the engine that speaks to bincode.
+//!
+//! ```text
+//! version u8 | crc32 of version and body | body: one struct of this file, in bincode
+//! ```
+//!
+//! bincode knows no change of a struct: a struct that changes takes a new [`VERSION`], and an
+//! index of another version is made again from the logs. A golden test holds the bytes.
+
+use bincode::config::{Configuration, Limit};
+use selvedge_codec::{ByteLength, ThreadId, UtcMicros};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::fault::Fault;
+use crate::disk::FileStat;
+use crate::process::ProcessIdentity;
+use crate::projection::ProjectedThread;
+use crate::thread::ThreadSummary;
+
+/// The version of every struct below.
+pub(crate) const VERSION: u8 = 1;
+const PREFIX_BYTES: usize = 5;
+/// Without a limit a few damaged bytes could ask for all memory. No row comes near this one.
+const LIMIT: usize = 16 << 20;
+
+type Config = Configuration<bincode::config::LittleEndian, bincode::config::Varint, Limit<LIMIT>>;
+
+const fn config() -> Config {
+    bincode::config::standard().with_limit::<LIMIT>()
+}
+
+/// Encodes a row.
+pub(crate) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, Fault> {
+    let body = bincode::serde::encode_to_vec(row, config())
+        .map_err(|error| Fault::Damaged(format!("a row can't be encoded: {error}")))?;
+    let mut bytes = Vec::with_capacity(PREFIX_BYTES + body.len());
+    bytes.push(VERSION);
+    bytes.extend_from_slice(&checksum(VERSION, &body));
+    bytes.extend_from_slice(&body);
+    Ok(bytes)
+}
+
+/// Decodes a row, all of it.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    let damaged = |why: &str| Fault::Damaged(format!("a row {why}"));
+    let (prefix, body) = bytes
+        .split_first_chunk::<PREFIX_BYTES>()
+        .ok_or_else(|| damaged("is cut short"))?;
+    let [version, stored @ ..] = *prefix;
+    if stored != checksum(version, body) {
+        return Err(damaged("does not match its checksum"));
+    }
+    if version != VERSION {
+        return Err(Fault::Damaged(format!("a row has version {version}")));
+    }
+    let (row, consumed) = bincode::serde::decode_from_slice(body, config())
+        .map_err(|error| Fault::Damaged(format!("a row can't be decoded: {error}")))?;
+    if consumed != body.len() {
+        return Err(damaged("has bytes behind its end"));
+    }
+    Ok(row)
+}
+
+fn checksum(version: u8, body: &[u8]) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[version]);
+    hasher.update(body);
+    hasher.finalize().to_le_bytes()
+}
+
+/// What a file looked like. One that looks the same has not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Look {
+    pub(crate) len: ByteLength,
+    pub(crate) mtime_nanos: i64,
+    pub(crate) inode: u64,
+}
+
+impl From<FileStat> for Look {
+    fn from(stat: FileStat) -> Self {
+        Self {
+            len: stat.len,
+            mtime_nanos: stat.mtime_nanos,
+            inode: stat.inode,
+        }
+    }
+}
+
+/// A thread, in the table of threads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ThreadRow {
+    pub(crate) thread: ProjectedThread,
+    /// The name that lies outside of the log; the log's own goes before it.
+    pub(crate) outside_name: Option<String>,
+}
+
+impl ThreadRow {
+    /// Gives the summary the name that lies outside of the log, where the log gives none.
+    pub(crate) fn apply_name(&mut self) {
+        let name = &mut self.thread.summary.name;
+        if name.is_none() {
+            *name = self.outside_name.take();
+        }
+    }
+
+    /// What readers see.
+    pub(crate) fn into_summary(mut self) -> ThreadSummary {
+        self.apply_name();
+        self.thread.summary
+    }
+}
+
+/// A log that was projected, in the table of paths. Every log has one, also the less preferred of
+/// two logs of one thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PathRow {
+    pub(crate) thread_id: ThreadId,
+    pub(crate) look: Look,
+}
+
+/// A folder whose logs are all in the table of paths, or in that of failures, as of this look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DirRow {
+    pub(crate) mtime_nanos: i64,
+    pub(crate) inode: u64,
+    /// Whether the look came long enough after the folder's modification: a file that follows in
+    /// the same tick of its clock does not move the time again.
+    pub(crate) is_proven: bool,
+}
+
+/// A log that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FailureRow {
+    pub(crate) why: String,
+    /// What it looked like, so that it is tried again when it changes; `None` for what is no
+    /// file, and is tried again with its folder.
+    pub(crate) look: Option<Look>,
+}
+
+/// Who may backfill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeaseOwner {
+    pub(crate) process: ProcessIdentity,
+    /// Which of the process's stores.
+    pub(crate) store: u64,
+}
+
+/// The fencing number of a lease: a later owner has a larger one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Epoch(pub(crate) u64);
+
+/// The backfill lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeaseRow {
+    pub(crate) epoch: Epoch,
+    /// `None` when nobody has it.
+    pub(crate) held: Option<HeldLease>,
+}
+
+/// A lease that somebody has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HeldLease {
+    pub(crate) owner: LeaseOwner,
+    pub(crate) expires: UtcMicros,
+}
+
+/// What is known of the index itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StateRow {
+    /// Made anew with each index: what is kept in memory of another one is void.
+    pub(crate) birth: ThreadId,
+    /// The boot in which everything was last looked at.
+    pub(crate) boot_id: String,
+    /// The index's own file: a copy that was put in its place knows nothing of what happened in
+    /// between.
+    pub(crate) inode: u64,
+    /// Whether every log of the home is in the table of paths or that of failures.
+    pub(crate) is_complete: bool,
+    /// How many logs a backfill that is not done yet has left to do.
+    pub(crate) pending: u64,
+    /// The file of names beside the logs, as of when its names were taken over.
+    pub(crate) names: Option<Look>,
+    /// Counts the commits that touched the paths of JSON-lines logs, so that what is kept of them
+    /// in memory is known to be good.
+    pub(crate) lines_epoch: u64,
+    /// The same for folders.
+    pub(crate) dirs_epoch: u64,
+    /// The latest backfill that read a log or more.
+    pub(crate) last_backfill: Option<LastBackfill>,
+}
+
+/// How a backfill went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastBackfill {
+    /// When it was done.
+    pub finished_at: UtcMicros,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// How many logs it read.
+    pub projected: u64,
+}

@@ -1,0 +1,388 @@
+//! Backfill: projecting the logs that the index does not cover, by one process at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use super::around::Breadth;
+use super::examine::{Seen, Subject};
+use super::{Store, parallel};
+use crate::home::LogPath;
+use crate::index::{
+    Applied, Batch, Claim, Database, DirRow, Epoch, FailureRow, Fault, LastBackfill, LeaseOwner,
+    LeaseRow, Look, Outcome, StateRow, Tables, View, WriteTransaction, apply, claim, extended,
+    released,
+};
+use crate::listing::{Coverage, Walk, walk};
+use crate::process::ProcessIdentity;
+use crate::{Error, Result};
+
+/// How many logs are taken in with one transaction.
+const CHUNK: usize = 2000;
+/// A transaction is made at least this often, since each makes the lease last anew.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a waiter asks whether another process's backfill is done.
+const POLL: Duration = Duration::from_millis(10);
+
+/// How far a backfill has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BackfillProgress {
+    /// How many logs there are to read.
+    pub total: u64,
+    /// How many of them are done.
+    pub done: u64,
+}
+
+/// What a backfill did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackfillReport {
+    /// How many logs were read and taken in.
+    pub projected: u64,
+    /// Whether the home is covered now.
+    pub coverage: Coverage,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What is to be done about a home.
+#[derive(Debug, Default)]
+struct Plan {
+    todo: Vec<LogPath>,
+    /// What is known without reading a log: it is taken in first, so that a log that moved is
+    /// nobody's when it is met at its new place.
+    first: Batch,
+    /// The folders: they count as covered when all the rest is taken in.
+    dirs: Vec<(String, Option<DirRow>)>,
+}
+
+/// What a claim of the lease gave.
+enum Lease {
+    Mine(Epoch),
+    Held(LeaseOwner),
+}
+
+/// Another owner took over: the work is theirs now.
+struct Fenced;
+
+impl Store {
+    /// Brings the index up to the home's logs. What it takes is proportional to what changed; a
+    /// complete index that nothing has changed for is not written to. `wait` is how long another
+    /// process's backfill is waited for.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] when another process is still at it after `wait`, or holds the index;
+    /// [`Error::Io`] and [`Error::OutOfSpace`] when the index can't be written.
+    pub fn backfill(
+        &self,
+        wait: Duration,
+        progress: &(dyn Fn(BackfillProgress) + Sync),
+    ) -> Result<BackfillReport> {
+        let began = Instant::now();
+        let Some(index) = &self.index else {
+            return Ok(BackfillReport {
+                projected: 0,
+                coverage: self.coverage()?,
+                took: began.elapsed(),
+            });
+        };
+        let projected = self
+            .cover(index, wait, progress)
+            .map_err(|fault| self.error(index, fault))?;
+        self.was_complete.store(true, Ordering::Release);
+        Ok(BackfillReport {
+            projected,
+            coverage: self.coverage()?,
+            took: began.elapsed(),
+        })
+    }
+
+    /// Makes the index anew from the logs alone.
+    ///
+    /// # Errors
+    /// As [`Store::backfill`].
+    pub fn rebuild(
+        &self,
+        wait: Duration,
+        progress: &(dyn Fn(BackfillProgress) + Sync),
+    ) -> Result<BackfillReport> {
+        if let Some(index) = &self.index {
+            index.discard().map_err(|fault| self.error(index, fault))?;
+        }
+        self.backfill(wait, progress)
+    }
+
+    /// Takes in what these logs have grown by, in one transaction: so that readers see what was
+    /// acknowledged.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] when another process holds the index; [`Error::Io`].
+    pub fn catch_up(&self, logs: &[(selvedge_codec::ThreadId, LogPath)]) -> Result<()> {
+        let Some(index) = &self.index else {
+            return Ok(());
+        };
+        let paths = logs.iter().map(|(_, path)| path.clone()).collect();
+        self.look_at(index, paths)
+            .map(drop)
+            .map_err(|fault| self.error(index, fault))
+    }
+
+    fn cover(
+        &self,
+        index: &Database,
+        wait: Duration,
+        progress: &(dyn Fn(BackfillProgress) + Sync),
+    ) -> Result<u64, Fault> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let is_complete = index.read(|txn| {
+                let state = txn.state()?;
+                Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
+            })?;
+            if is_complete {
+                let suspects = self.look_around(index, Breadth::Folders)?;
+                if !suspects.is_empty() {
+                    self.reconcile_in(index, &suspects)?;
+                }
+                return Ok(suspects.len() as u64);
+            }
+            match self.claim_lease(index)? {
+                Lease::Mine(epoch) => {
+                    if let Ok(projected) = self.fill(index, epoch, progress)? {
+                        return Ok(projected);
+                    }
+                }
+                Lease::Held(owner) if Instant::now() >= deadline => {
+                    return Err(Fault::Engine(Error::TimedOut {
+                        waiting_for: format!(
+                            "process {} to index {}",
+                            owner.process.pid,
+                            self.home().root().display()
+                        ),
+                        waited: wait,
+                    }));
+                }
+                Lease::Held(_) => std::thread::sleep(POLL),
+            }
+        }
+    }
+
+    fn claim_lease(&self, index: &Database) -> Result<Lease, Fault> {
+        let now = || self.context.clock.now();
+        let decide = |found: &LeaseRow| claim(found, &self.owner, now(), ProcessIdentity::is_alive);
+        // A lease that is held is not worth a write transaction to see.
+        if let Claim::Held(owner) = index.read(|txn| Ok(decide(&txn.lease()?)))? {
+            return Ok(Lease::Held(owner));
+        }
+        self.write(index, |txn, state| match decide(&txn.lease()?) {
+            Claim::Held(owner) => Ok(Outcome::Leave(Lease::Held(owner))),
+            Claim::Granted(lease) => {
+                let epoch = lease.epoch;
+                txn.put_lease(&lease)?;
+                txn.put_state(state)?;
+                Ok(Outcome::Commit(Lease::Mine(epoch)))
+            }
+        })
+    }
+
+    /// Writes under the lease: nothing, when it was lost.
+    fn write_leased<T>(
+        &self,
+        index: &Database,
+        epoch: Epoch,
+        work: impl Fn(&mut WriteTransaction<'_>, &mut StateRow) -> Result<T, Fault>,
+    ) -> Result<Result<T, Fenced>, Fault> {
+        self.write(index, |txn, state| {
+            let now = self.context.clock.now();
+            match extended(&txn.lease()?, epoch, &self.owner, now) {
+                None => Ok(Outcome::Leave(Err(Fenced))),
+                Some(lease) => {
+                    txn.put_lease(&lease)?;
+                    Ok(Outcome::Commit(Ok(work(txn, state)?)))
+                }
+            }
+        })
+    }
+
+    /// Covers the home, as the owner of the lease.
+    fn fill(
+        &self,
+        index: &Database,
+        epoch: Epoch,
+        progress: &(dyn Fn(BackfillProgress) + Sync),
+    ) -> Result<Result<u64, Fenced>, Fault> {
+        let began = Instant::now();
+        self.take_names_in(index)?;
+        let found = walk(self.disk(), self.home())?;
+        let plan = self.plan(index, found)?;
+        let total = plan.todo.len() as u64;
+        progress(BackfillProgress { total, done: 0 });
+        let mut again = Vec::new();
+        let first = self.write_leased(index, epoch, |txn, state| {
+            state.pending = total;
+            apply(txn, state, &plan.first)
+        })?;
+        let Ok(first) = first else {
+            return Ok(Err(Fenced));
+        };
+        again.extend(first.again);
+        let filled = self.project_all(index, &plan.todo, |batch, done| {
+            let applied = self.write_leased(index, epoch, |txn, state| {
+                state.pending = total.saturating_sub(done);
+                apply(txn, state, batch)
+            })?;
+            progress(BackfillProgress { total, done });
+            Ok(applied)
+        })?;
+        let Ok(filled) = filled else {
+            return Ok(Err(Fenced));
+        };
+        again.extend(filled.again);
+        self.look_at(index, again)?;
+        let last = LastBackfill {
+            finished_at: self.context.clock.now(),
+            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            projected: total,
+        };
+        self.finish(index, epoch, (&plan.dirs, last))
+            .map(|done| done.map(|()| total))
+    }
+
+    fn finish(
+        &self,
+        index: &Database,
+        epoch: Epoch,
+        (dirs, last): (&[(String, Option<DirRow>)], LastBackfill),
+    ) -> Result<Result<(), Fenced>, Fault> {
+        let batch = Batch {
+            dirs: dirs.to_vec(),
+            ..Batch::default()
+        };
+        self.write_leased(index, epoch, |txn, state| {
+            state.is_complete = true;
+            state.pending = 0;
+            state.boot_id.clone_from(&self.boot_id);
+            state.inode = txn.inode();
+            if last.projected > 0 {
+                state.last_backfill = Some(last);
+            }
+            txn.put_lease(&released(epoch))?;
+            apply(txn, state, &batch).map(drop)
+        })
+    }
+
+    /// What is to be done to get from what the index knows to what was found.
+    fn plan(&self, index: &Database, found: Walk) -> Result<Plan, Fault> {
+        let (paths, failures, dirs) =
+            index.read(|txn| Ok((txn.paths()?, txn.failures()?, txn.dirs()?)))?;
+        let mut plan = Plan::default();
+        let mut known: BTreeMap<LogPath, Look> = paths
+            .into_iter()
+            .map(|(path, row)| (path, row.look))
+            .collect();
+        let mut healed: BTreeSet<&str> = failures.keys().map(String::as_str).collect();
+        for log in found.logs {
+            healed.remove(log.path.as_str());
+            if known.remove(&log.path) != Some(Look::from(log.stat)) {
+                plan.todo.push(log.path);
+            }
+        }
+        plan.first.gone = known.into_keys().collect();
+        for failure in &found.failures {
+            healed.remove(failure.path.as_str());
+            let row = FailureRow {
+                why: failure.why.to_string(),
+                look: None,
+            };
+            if failures.get(&failure.path) != Some(&row) {
+                plan.first.failed.push((failure.path.clone(), row));
+            }
+        }
+        plan.first.forgotten = healed.into_iter().map(str::to_owned).collect();
+        let mut gone = dirs;
+        for dir in found.dirs {
+            gone.remove(&dir.path);
+            let row = self.dir_row(&dir);
+            plan.dirs.push((dir.path, Some(row)));
+        }
+        plan.dirs.extend(gone.into_keys().map(|dir| (dir, None)));
+        Ok(plan)
+    }
+
+    /// Projects logs on all cores, and has `commit` take them in, in large batches.
+    fn project_all(
+        &self,
+        index: &Database,
+        todo: &[LogPath],
+        mut commit: impl FnMut(&Batch, u64) -> Result<Result<Applied, Fenced>, Fault>,
+    ) -> Result<Result<Applied, Fenced>, Fault> {
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = |results: SyncSender<Result<Option<Seen>, Fault>>| {
+            while let Some(path) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let seen = index
+                    .read(|txn| Subject::of(txn, path))
+                    .and_then(|subject| Ok(self.examine(subject)?));
+                if stop.load(Ordering::Relaxed) || results.send(seen).is_err() {
+                    break;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            // As much room as a batch: reading goes on while one is taken in.
+            let (sender, results) = sync_channel(CHUNK);
+            for _ in 0..parallel::cores().min(todo.len()) {
+                let sender = sender.clone();
+                scope.spawn(move || work(sender));
+            }
+            drop(sender);
+            let done = gather(&results, &mut commit);
+            stop.store(true, Ordering::Relaxed);
+            // Ends the helpers that wait for room.
+            drop(results);
+            done
+        })
+    }
+}
+
+/// Gathers results into batches.
+fn gather(
+    results: &Receiver<Result<Option<Seen>, Fault>>,
+    commit: &mut impl FnMut(&Batch, u64) -> Result<Result<Applied, Fenced>, Fault>,
+) -> Result<Result<Applied, Fenced>, Fault> {
+    let mut all = Applied::default();
+    let mut done = 0;
+    loop {
+        let mut batch = Batch::default();
+        let deadline = Instant::now() + COMMIT_INTERVAL;
+        let mut gathered = 0;
+        let is_last = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match results.recv_timeout(left) {
+                Ok(seen) => {
+                    if let Some(seen) = seen? {
+                        seen.add_to(&mut batch);
+                    }
+                    gathered += 1;
+                    if gathered >= CHUNK {
+                        break false;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => break false,
+                Err(RecvTimeoutError::Disconnected) => break true,
+            }
+        };
+        done += gathered as u64;
+        if gathered > 0 || !is_last {
+            match commit(&batch, done)? {
+                Ok(applied) => {
+                    all.again.extend(applied.again);
+                    all.rows += applied.rows;
+                }
+                Err(fenced) => return Ok(Err(fenced)),
+            }
+        }
+        if is_last {
+            return Ok(Ok(all));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The store: one home, opened. Its logs are the truth, and the index answers for them as long as
+//! it is known to be right; what it does not know is looked at and taken in.
+//!
+//! All methods block, and none waits without a bound for another process.
+
+mod around;
+mod backfill;
+mod examine;
+mod list;
+mod memory;
+mod parallel;
+mod read;
+mod relist;
+mod stats;
+mod suspect;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use selvedge_codec::ThreadId;
+
+use crate::clock::{Clock, SystemClock};
+use crate::disk::{Disk, RealDisk};
+use crate::home::Home;
+use crate::index::{
+    Database, Fault, LeaseOwner, Outcome, StateRow, Table, Tables, View, WriteTransaction,
+    new_owner,
+};
+use crate::listing::{Coverage, check_home};
+use crate::log::LogContext;
+use crate::process::boot_id;
+use crate::{Error, Result};
+
+pub use crate::index::LastBackfill;
+pub use backfill::{BackfillProgress, BackfillReport};
+pub use list::ListOutcome;
+pub use read::FoundThread;
+pub use stats::{FormatStats, StoreStats};
+pub use suspect::Suspect;
+pub use verify::{LogDamage, LogReport, RowDifference, UnreadableLog, VerifyReport};
+
+use memory::Memory;
+
+/// How long an operation on the index waits for another process, unless the options say.
+const INDEX_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether a store keeps an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IndexUse {
+    /// It does, in the home.
+    #[default]
+    Use,
+    /// It answers by reading logs: slower, and with the same answers.
+    None,
+}
+
+/// How a home is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The home's directory.
+    pub home: PathBuf,
+    /// The file system.
+    pub disk: Arc<dyn Disk>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Whether an index is kept.
+    pub index: IndexUse,
+    /// Whether a home that does not exist is made.
+    pub create_home: bool,
+    /// How long an operation on the index waits for another process that holds it.
+    pub index_patience: Duration,
+}
+
+impl StoreOptions {
+    /// The machine's file system and clock, an index, and a home that exists.
+    #[must_use]
+    pub fn new(home: impl Into<PathBuf>) -> Self {
+        Self {
+            home: home.into(),
+            disk: Arc::new(RealDisk),
+            clock: Arc::new(SystemClock),
+            index: IndexUse::Use,
+            create_home: false,
+            index_patience: INDEX_PATIENCE,
+        }
+    }
+}
+
+/// One home, opened. Shared by reference; every method takes `&self`.
+#[derive(Debug)]
+pub struct Store {
+    context: LogContext,
+    index: Option<Database>,
+    owner: LeaseOwner,
+    /// The running boot: asked for once, since a process does not outlive it.
+    boot_id: String,
+    /// Locked while the home is looked around in, never while redb is waited for.
+    memory: Mutex<Memory>,
+    /// Whether a backfill of this store has covered the home, so that an index that is replaced
+    /// afterwards is filled again.
+    was_complete: AtomicBool,
+}
+
+impl Store {
+    /// Opens a home. The index is opened, or made empty where there is none or a damaged one;
+    /// [`Store::backfill`] fills it.
+    ///
+    /// # Errors
+    /// [`crate::InvalidRequest::NoHome`] and [`crate::InvalidRequest::HomeNotADirectory`];
+    /// [`Error::Io`] when the index can't be opened or the home can't be made. An index that
+    /// another process holds is no error: reads go without it until it is free.
+    pub fn open(options: StoreOptions) -> Result<Self> {
+        let StoreOptions {
+            home,
+            disk,
+            clock,
+            index,
+            create_home,
+            index_patience,
+        } = options;
+        let root =
+            std::path::absolute(&home).map_err(|error| Error::io("resolve", &home, error))?;
+        if create_home {
+            create_dirs(&*disk, &root)?;
+        }
+        let home = Home::at(root);
+        check_home(&*disk, &home)?;
+        let index = match index {
+            IndexUse::Use => Some(Database::at(
+                Arc::clone(&disk),
+                home.index_path(),
+                index_patience,
+            )),
+            IndexUse::None => None,
+        };
+        let store = Self {
+            context: LogContext::new(disk, clock, home),
+            index,
+            owner: new_owner(),
+            boot_id: boot_id(),
+            memory: Mutex::default(),
+            was_complete: AtomicBool::new(false),
+        };
+        if let Some(index) = &store.index {
+            match index.read(|_| Ok(())) {
+                Ok(()) | Err(Fault::Busy) => {}
+                Err(fault) => return Err(store.error(index, fault)),
+            }
+        }
+        Ok(store)
+    }
+
+    /// What logs of this home are opened with.
+    #[must_use]
+    pub const fn log_context(&self) -> &LogContext {
+        &self.context
+    }
+
+    /// Whether every log under the home is known to be covered.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] when another process holds the index, [`Error::Io`].
+    pub fn coverage(&self) -> Result<Coverage> {
+        match &self.index {
+            // A scan covers all, and counts what it can't read when it runs.
+            None => Ok(Coverage::Complete { failed: 0 }),
+            Some(index) => index
+                .read(|txn| self.coverage_in(txn, txn.state()?.as_ref()))
+                .map_err(|fault| self.error(index, fault)),
+        }
+    }
+
+    /// Closes the index and takes the store's open marks back.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the marks can't be removed.
+    pub fn close(&self) -> Result<()> {
+        if let Some(index) = &self.index {
+            index.close();
+        }
+        self.context.marks.close()
+    }
+
+    fn disk(&self) -> &dyn Disk {
+        &*self.context.disk
+    }
+
+    const fn home(&self) -> &Home {
+        &self.context.home
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // What a panic leaves half remembered is remembered of what was seen: stale at worst.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn error(&self, index: &Database, fault: Fault) -> Error {
+        fault.into_error(index.path(), index.patience())
+    }
+
+    fn was_complete(&self) -> bool {
+        self.was_complete.load(Ordering::Acquire)
+    }
+
+    /// Whether the index answers for the home without another look at everything.
+    fn is_complete(&self, state: &StateRow, inode: u64) -> bool {
+        state.is_complete && state.boot_id == self.boot_id && state.inode == inode
+    }
+
+    fn coverage_in(&self, txn: &impl View, state: Option<&StateRow>) -> Result<Coverage, Fault> {
+        let failed = txn.count(Table::Failures)?;
+        match state {
+            Some(state) if self.is_complete(state, txn.inode()) => {
+                Ok(Coverage::Complete { failed })
+            }
+            _ => Ok(Coverage::Partial {
+                indexed: txn.count(Table::Paths)?,
+                pending: state.map_or(0, |state| state.pending),
+                failed,
+            }),
+        }
+    }
+
+    /// Writes to the index, with the row that says what it is.
+    fn write<T>(
+        &self,
+        index: &Database,
+        work: impl Fn(&mut WriteTransaction<'_>, &mut StateRow) -> Result<Outcome<T>, Fault>,
+    ) -> Result<T, Fault> {
+        index.write(|txn| {
+            let mut state = match txn.state()? {
+                Some(state) => state,
+                None => self.new_state(txn.inode()),
+            };
+            work(txn, &mut state)
+        })
+    }
+
+    fn new_state(&self, inode: u64) -> StateRow {
+        StateRow {
+            birth: ThreadId::generate(),
+            boot_id: self.boot_id.clone(),
+            inode,
+            is_complete: false,
+            pending: 0,
+            names: None,
+            lines_epoch: 0,
+            dirs_epoch: 0,
+            last_backfill: None,
+        }
+    }
+}
+
+/// Makes a directory and those above it.
+fn create_dirs(disk: &dyn Disk, dir: &std::path::Path) -> Result<()> {
+    if disk.stat(&dir.join(".")).is_ok() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        create_dirs(disk, parent)?;
+    }
+    disk.create_dir(dir)
+        .map(drop)
+        .map_err(|error| Error::io("make", dir, error))
+}

@@ -1,0 +1,193 @@
+//! Reading one thread.
+
+use std::io;
+
+use selvedge_codec::ThreadId;
+
+use super::around::Breadth;
+use super::{Store, Suspect};
+use crate::home::{LogFormat, LogName, LogPath};
+use crate::index::{Database, Fault, Look, Tables, ThreadRow, View};
+use crate::listing::{SessionNames, find_log};
+use crate::log::{History, load_history};
+use crate::projection::{Projection, apply_turn_changes, project};
+use crate::thread::{ThreadSummary, TurnSummary};
+use crate::{Error, Result};
+
+/// How often a row is read again because its log changed while it was read.
+const ROUNDS: usize = 4;
+
+/// Where a thread's log lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundThread {
+    /// Below the home.
+    pub path: LogPath,
+    /// How its bytes are laid out.
+    pub format: LogFormat,
+}
+
+impl Store {
+    /// Finds a thread's log.
+    ///
+    /// # Errors
+    /// [`Error::ThreadNotFound`]; when its only log can't be read, why.
+    pub fn find(&self, id: ThreadId) -> Result<FoundThread> {
+        let found = match self.row(id)? {
+            Some(row) => place_of(&row).map(|path| FoundThread {
+                path,
+                format: row.thread.format,
+            }),
+            None => Some(self.find_by_walk(id)?),
+        };
+        found.ok_or(Error::ThreadNotFound { thread_id: id })
+    }
+
+    /// Reads what is known of a thread.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub fn read_thread(&self, id: ThreadId) -> Result<ThreadSummary> {
+        match self.row(id)? {
+            Some(row) => Ok(row.into_summary()),
+            None => {
+                let mut summary = self.project_by_walk(id)?.thread.summary;
+                SessionNames::load(self.disk(), self.home())?.apply(&mut summary);
+                Ok(summary)
+            }
+        }
+    }
+
+    /// Reads a thread's turns.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub fn turns(&self, id: ThreadId) -> Result<Vec<TurnSummary>> {
+        if let (Some(index), Some(_)) = (&self.index, self.row(id)?) {
+            return index
+                .read(|txn| txn.turns(id))
+                .map_err(|fault| self.error(index, fault));
+        }
+        let mut turns = Vec::new();
+        apply_turn_changes(&mut turns, self.project_by_walk(id)?.turns);
+        Ok(turns)
+    }
+
+    /// Loads all that a thread's log holds.
+    ///
+    /// # Errors
+    /// As [`Store::find`], and as [`load_history`].
+    pub fn history(&self, id: ThreadId) -> Result<History> {
+        let load = |found: &FoundThread| {
+            load_history(
+                self.disk(),
+                &self.home().log_file(&found.path),
+                found.format,
+            )
+        };
+        let found = self.find(id)?;
+        match load(&found) {
+            // It was moved since it was found.
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                load(&self.find(id)?)
+            }
+            loaded => loaded,
+        }
+    }
+
+    /// The thread's row, as its log is now; `None` where the logs must be asked, since there is
+    /// no index or another process holds it.
+    fn row(&self, id: ThreadId) -> Result<Option<ThreadRow>> {
+        let Some(index) = &self.index else {
+            return Ok(None);
+        };
+        match self.fresh_row(index, id) {
+            Ok(Some(row)) => Ok(Some(row)),
+            Ok(None) => Err(self.why_not(index, id)?),
+            Err(Fault::Busy | Fault::Engine(Error::TimedOut { .. })) => Ok(None),
+            Err(fault) => Err(self.error(index, fault)),
+        }
+    }
+
+    fn fresh_row(&self, index: &Database, id: ThreadId) -> Result<Option<ThreadRow>, Fault> {
+        let mut searched = false;
+        for _ in 0..ROUNDS {
+            let row = index.read(|txn| txn.thread(id))?;
+            let path = row.as_ref().and_then(place_of);
+            let (Some(row), Some(path)) = (row, path) else {
+                if searched || !self.find_missing(index, id)? {
+                    return Ok(None);
+                }
+                searched = true;
+                continue;
+            };
+            let stat = self.disk().stat(&self.home().log_file(&path));
+            let look = stat.as_ref().ok().copied().map(Look::from);
+            if look == Some(Look::from(&row.thread.checkpoint)) {
+                return Ok(Some(row));
+            }
+            let mut suspects = vec![Suspect::Log(path)];
+            if stat.is_err() && !searched {
+                // It may lie elsewhere now.
+                suspects.extend(self.look_around(index, Breadth::Folders)?);
+                searched = true;
+            }
+            self.reconcile_in(index, &suspects)?;
+        }
+        // The row of a log that is written without a pause was right when it was taken in.
+        index.read(|txn| txn.thread(id))
+    }
+
+    /// Looks for a thread that the index does not know. Returns whether anything was taken in.
+    fn find_missing(&self, index: &Database, id: ThreadId) -> Result<bool, Fault> {
+        let is_complete = index.read(|txn| {
+            let state = txn.state()?;
+            Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
+        })?;
+        if is_complete {
+            let suspects = self.look_around(index, Breadth::Folders)?;
+            if suspects.is_empty() {
+                return Ok(false);
+            }
+            self.reconcile_in(index, &suspects)?;
+            return Ok(true);
+        }
+        match find_log(self.disk(), self.home(), id) {
+            Ok(found) => self.look_at(index, vec![found.path]).map(|rows| rows > 0),
+            Err(Error::ThreadNotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Why a thread has no row: a log of its name that can't be read, or none at all.
+    fn why_not(&self, index: &Database, id: ThreadId) -> Result<Error> {
+        let failures = index
+            .read(|txn| txn.failures())
+            .map_err(|fault| self.error(index, fault))?;
+        for path in failures.into_keys().filter_map(LogPath::new) {
+            let name = LogName::parse(path.file_name());
+            if name.and_then(|name| name.thread_id) == Some(id)
+                && let Err(why) = project(self.disk(), self.home(), &path, None)
+            {
+                return Ok(why);
+            }
+        }
+        Ok(Error::ThreadNotFound { thread_id: id })
+    }
+
+    fn find_by_walk(&self, id: ThreadId) -> Result<FoundThread> {
+        let found = find_log(self.disk(), self.home(), id)?;
+        Ok(FoundThread {
+            path: found.path,
+            format: found.format,
+        })
+    }
+
+    fn project_by_walk(&self, id: ThreadId) -> Result<Projection> {
+        let found = find_log(self.disk(), self.home(), id)?;
+        project(self.disk(), self.home(), &found.path, None)
+    }
+}
+
+fn place_of(row: &ThreadRow) -> Option<LogPath> {
+    LogPath::new(row.thread.summary.rollout_path.clone())
+}
