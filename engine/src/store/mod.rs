@@ -6,6 +6,7 @@
 mod around;
 mod backfill;
 mod examine;
+mod import;
 mod list;
 mod memory;
 mod parallel;
@@ -39,6 +40,7 @@ use crate::{Error, Result};
 
 pub use crate::index::LastBackfill;
 pub use backfill::{BackfillProgress, BackfillReport};
+pub use import::{ImportOutcome, ImportSource, Imported, import_sources};
 pub use list::ListOutcome;
 pub use read::FoundThread;
 pub use stats::{FormatStats, StoreStats};

@@ -5,4 +5,5 @@
 )]
 
 mod home;
+mod import;
 mod listing;
