@@ -36,7 +36,7 @@ use crate::index::{
 use crate::listing::{Coverage, check_home};
 use crate::log::LogContext;
 use crate::process::boot_id;
-use crate::{Error, Result};
+use crate::{Error, InvalidRequest, Result};
 
 pub use crate::index::LastBackfill;
 pub use backfill::{BackfillProgress, BackfillReport};
@@ -128,11 +128,13 @@ impl Store {
         } = options;
         let root =
             std::path::absolute(&home).map_err(|error| Error::io("resolve", &home, error))?;
-        if create_home {
-            create_dirs(&*disk, &root)?;
-        }
         let home = Home::at(root);
-        check_home(&*disk, &home)?;
+        match check_home(&*disk, &home) {
+            Err(Error::InvalidRequest(InvalidRequest::NoHome(_))) if create_home => {
+                create_dirs(&*disk, home.root())?;
+            }
+            checked => checked?,
+        }
         let index = match index {
             IndexUse::Use => Some(Database::at(
                 Arc::clone(&disk),
