@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use selvedge_actors::AppendOptions;
 use selvedge_codec::{ByteOffset, Item, Ordinal, PayloadEncoding, ThreadId};
 use selvedge_engine::disk::{Disk, OpenMode, RealDisk};
+use selvedge_engine::listing::ListQuery;
 use selvedge_engine::{ConflictReason, Error};
 
 use crate::{TestHome, says};
@@ -110,5 +111,25 @@ async fn a_batch_that_can_t_be_encoded_harms_no_other_of_its_group() {
     );
     assert_eq!(beside.unwrap().first_ordinal, Ordinal::new(3));
     assert!(matches!(after, Err(Error::Conflict { .. })), "{after:?}");
+    store.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_imported_thread_is_in_every_answer_at_once() {
+    let (theirs, home) = (TestHome::new(), TestHome::new());
+    foreign(&theirs);
+    let store = home.open().await;
+    let mut sources = store
+        .import_sources(theirs.dir.path().to_path_buf())
+        .await
+        .unwrap();
+    let imported = store.import(sources.pop().unwrap()).await.unwrap();
+    assert!(sources.is_empty());
+    assert_eq!(imported.added, 2);
+    let page = store.list_threads(ListQuery::default()).await.unwrap();
+    assert_eq!(page.threads[0].preview, "theirs");
+    let thread = store.resume_thread(imported.thread_id).await.unwrap();
+    let ack = thread.append(vec![says("ours")]).await.unwrap();
+    assert_eq!(ack.first_ordinal, Ordinal::new(2));
     store.shutdown().await.unwrap();
 }
