@@ -20,7 +20,9 @@ pub use selvedge_engine::listing::{
     Coverage, Direction, ListQuery, MAX_PAGE_SIZE, Page, SortKey, ThreadFilter, Verification,
 };
 pub use selvedge_engine::store::{
-    BackfillProgress, BackfillReport, FoundThread, StoreStats, VerifyReport,
+    BackfillProgress, BackfillReport, FormatStats, FoundThread, ImportOutcome, ImportSource,
+    Imported, LastBackfill, LogDamage, LogReport, RowDifference, StoreStats, UnreadableLog,
+    VerifyReport,
 };
 pub use selvedge_engine::thread::{GitInfo, ThreadSummary, TurnStatus, TurnSummary};
 

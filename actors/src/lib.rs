@@ -6,6 +6,7 @@
 //! bounded pool of I/O threads, never on a runtime worker.
 
 mod handles;
+mod import;
 mod indexer;
 mod init_guard;
 mod io_pool;

@@ -7,7 +7,7 @@ use selvedge_codec::ThreadId;
 use selvedge_engine::home::LogFormat;
 use selvedge_engine::listing::{Coverage, ListQuery, Page, scan_list};
 use selvedge_engine::log::{History, load_history};
-use selvedge_engine::store::{FoundThread, Store, StoreStats, VerifyReport};
+use selvedge_engine::store::{FoundThread, Store, StoreStats, UnreadableLog, VerifyReport};
 use selvedge_engine::thread::{ThreadSummary, TurnSummary};
 use selvedge_engine::{Error, Result};
 
@@ -125,6 +125,15 @@ impl Selvedge {
         self.read(|store| store.coverage()).await
     }
 
+    /// The logs that can't be read, as far as they were looked at, each with its reason.
+    ///
+    /// # Errors
+    /// As [`Selvedge::list_threads`].
+    pub async fn unreadable_logs(&self) -> Result<Vec<UnreadableLog>> {
+        self.settle().await?;
+        self.read(|store| store.unreadable_logs()).await
+    }
+
     /// Reads every log and compares the index with them.
     ///
     /// # Errors
@@ -167,7 +176,7 @@ impl Selvedge {
 
     /// Waits until the index has everything that was acknowledged before. Where another process
     /// holds it, reading one thread asks its log instead.
-    async fn settle(&self) -> Result<()> {
+    pub(crate) async fn settle(&self) -> Result<()> {
         let Some(indexer) = &self.core.indexer else {
             return Ok(());
         };
@@ -178,7 +187,7 @@ impl Selvedge {
     }
 
     /// Reads the store on the I/O pool.
-    async fn read<T, F>(&self, read: F) -> Result<T>
+    pub(crate) async fn read<T, F>(&self, read: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Store) -> Result<T> + Send + 'static,

@@ -45,6 +45,8 @@ pub(crate) struct Core {
     pub(crate) pool: IoPool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: ActorRef<Registry>,
+    /// What the indexer will look at.
+    pub(crate) grown: Arc<GrownLogs>,
     /// `None` when no index is used.
     pub(crate) indexer: Option<ActorRef<Indexer>>,
     /// Keeps some of the pool's threads for those who write: readers take one permit each.
@@ -253,7 +255,7 @@ impl Core {
         let env = Arc::new(ThreadEnv {
             pool: pool.clone(),
             permits: HandlePermits::new(options.max_open_logs),
-            grown,
+            grown: Arc::clone(&grown),
             marks: Arc::clone(&store.log_context().marks),
             indexer: indexer.clone(),
             sync_interval: options.sync_interval,
@@ -268,6 +270,7 @@ impl Core {
             pool,
             clock: Arc::clone(&options.clock),
             registry: registry.actor,
+            grown,
             indexer,
             readers: Semaphore::new(options.io_threads.div_ceil(2)),
             closed: AtomicBool::new(false),
