@@ -39,8 +39,8 @@ impl Store {
     /// [`Store::reconcile`] the page is read again by [`Store::list_page_again`].
     ///
     /// # Errors
-    /// [`crate::InvalidRequest`] for a bad cursor or page size; [`Error::TimedOut`] when another
-    /// process holds the index; [`Error::Io`].
+    /// [`crate::InvalidRequest`] for a bad cursor or page size; [`crate::Error::TimedOut`] when another
+    /// process holds the index; [`crate::Error::Io`].
     pub fn list_page(&self, query: &ListQuery) -> Result<ListOutcome> {
         let checks = match query.verification {
             Verification::Verified => Checks::All,
@@ -66,7 +66,7 @@ impl Store {
     /// index, or another process holds it, every log is read instead.
     ///
     /// # Errors
-    /// [`crate::InvalidRequest`] for a bad cursor or page size; [`Error::Io`].
+    /// [`crate::InvalidRequest`] for a bad cursor or page size; [`crate::Error::Io`].
     pub fn list(&self, query: &ListQuery) -> Result<Page> {
         match self.list_by_index(query) {
             Err(why) if self.is_of_index(&why) => scan_list(self.disk(), self.home(), query),
@@ -146,7 +146,7 @@ impl Store {
     /// Looks at what a read found suspect, and takes in what it has become.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] when another process holds the index; [`Error::Io`].
+    /// [`crate::Error::TimedOut`] when another process holds the index; [`crate::Error::Io`].
     pub fn reconcile(&self, suspects: &[Suspect]) -> Result<()> {
         let Some(index) = &self.index else {
             return Ok(());
