@@ -309,3 +309,22 @@ fn the_documents_link_to_files_that_exist() {
         }
     }
 }
+
+#[test]
+fn the_architecture_names_files_that_exist() {
+    let sources = sources();
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let mut seen = 0;
+    for name in text.split('`').skip(1).step_by(2) {
+        if !name.ends_with(".rs") || name.contains(' ') {
+            continue;
+        }
+        seen += 1;
+        let is_there = sources
+            .iter()
+            .any(|path| path.ends_with(&format!("/{name}")))
+            || root().join(name).exists();
+        assert!(is_there, "ARCHITECTURE.md names {name}");
+    }
+    assert!(seen > 40, "only {seen} files are named");
+}

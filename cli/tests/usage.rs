@@ -127,3 +127,25 @@ fn the_environment_names_the_home_and_the_command_line_wins() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn the_readme_tells_of_every_verb_and_of_no_other() {
+    let readme = include_str!("../../README.md");
+    let help = run(&["--help"]).ok().stdout;
+    let commands = help.split("Commands:").nth(1).unwrap();
+    let commands = commands.split("Options:").next().unwrap();
+    let mut verbs: Vec<&str> = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect();
+    let mut told: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| line.split(['`', ' ']).next())
+        .collect();
+    verbs.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, verbs);
+}

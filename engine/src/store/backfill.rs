@@ -140,11 +140,8 @@ impl Store {
                 Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
             })?;
             if is_complete {
-                let suspects = self.look_around(index, Breadth::Folders)?;
-                if !suspects.is_empty() {
-                    self.reconcile_in(index, &suspects)?;
-                }
-                return Ok(suspects.len() as u64);
+                let suspects = self.look_around(index, (Breadth::Folders, None))?;
+                return self.reconcile_in(index, &suspects);
             }
             match self.claim_lease(index)? {
                 Lease::Mine(epoch) => {

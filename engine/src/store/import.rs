@@ -13,7 +13,7 @@ use std::sync::Arc;
 use selvedge_codec::jsonl::{item_from_line, render_line};
 use selvedge_codec::{ByteOffset, Item, Record, ThreadId};
 
-use super::Store;
+use super::{FoundThread, Store};
 use crate::disk::{Disk, FileKind, OpenMode};
 use crate::home::{Home, LogFormat, LogPath};
 use crate::listing::{SessionNames, prefer, walk};
@@ -55,8 +55,8 @@ pub enum ImportOutcome {
     Continued,
     /// The thread was there with all of the source: nothing was done.
     Present,
-    /// The thread was there with another history, or in a log that is not native: nothing was
-    /// done.
+    /// The thread was there with another history, or with a beginning of the source in a log that
+    /// is not native: nothing was done.
     Differs,
 }
 
@@ -188,10 +188,7 @@ impl Store {
                 let (path, added) = import_new(context, &thread, items)?;
                 (ImportOutcome::Imported, path, added)
             }
-            Some(found) if found.format == LogFormat::Native => {
-                continue_thread(context, &found.path, (&thread, items, &history.records))?
-            }
-            Some(found) => (ImportOutcome::Differs, found.path, 0),
+            Some(found) => continue_thread(context, found, (&thread, items, &history.records))?,
         };
         let mut damage = history.damage;
         damage.extend(history.torn_tail);
@@ -304,26 +301,30 @@ fn archive(context: &LogContext, path: &LogPath) -> Result<LogPath> {
     Ok(archived)
 }
 
-/// Adds what a thread that is there lacks of the source, if what it has is the source's beginning.
+/// Adds what a thread that is there lacks of the source, if what it has is the source's beginning
+/// and its log is native: only there a line stays what it was.
 fn continue_thread(
     context: &LogContext,
-    path: &LogPath,
+    FoundThread { path, format }: FoundThread,
     (thread, items, lines): (&ThreadSummary, Vec<Item>, &[Record]),
 ) -> Result<(ImportOutcome, LogPath, u64)> {
-    let file = context.home.log_file(path);
-    let there = load_history(&*context.disk, &file, LogFormat::Native)?;
-    let whole = there.damage.is_empty();
-    if !whole || !is_beginning(&there.records, lines) {
-        return Ok((ImportOutcome::Differs, path.clone(), 0));
+    let is_native = format == LogFormat::Native;
+    let there = load_history(&*context.disk, &context.home.log_file(&path), format)?;
+    let has_gap = is_native && !there.damage.is_empty();
+    if has_gap || !is_beginning(&there.records, lines) {
+        return Ok((ImportOutcome::Differs, path, 0));
     }
     let rest = items.into_iter().skip(there.records.len());
     let added = rest.len() as u64;
     if added == 0 {
-        return Ok((ImportOutcome::Present, path.clone(), 0));
+        return Ok((ImportOutcome::Present, path, 0));
     }
-    let (mut log, _report) = ThreadLog::open(context.clone(), thread.thread_id, path)?;
+    if !is_native {
+        return Ok((ImportOutcome::Differs, path, 0));
+    }
+    let (mut log, _report) = ThreadLog::open(context.clone(), thread.thread_id, &path)?;
     append_all(&mut log, rest)?;
-    Ok((ImportOutcome::Continued, path.clone(), added))
+    Ok((ImportOutcome::Continued, path, added))
 }
 
 /// Whether the records' lines are the first of `lines`.

@@ -103,8 +103,10 @@ impl Store {
         match self.fresh_row(index, id) {
             Ok(Some(row)) => Ok(Some(row)),
             Ok(None) => Err(self.why_not(index, id)?),
-            Err(Fault::Busy | Fault::Engine(Error::TimedOut { .. })) => Ok(None),
-            Err(fault) => Err(self.error(index, fault)),
+            Err(fault) => match self.error(index, fault) {
+                why if self.is_of_index(&why) => Ok(None),
+                why => Err(why),
+            },
         }
     }
 
@@ -128,7 +130,7 @@ impl Store {
             let mut suspects = vec![Suspect::Log(path)];
             if stat.is_err() && !searched {
                 // It may lie elsewhere now.
-                suspects.extend(self.look_around(index, Breadth::Folders)?);
+                suspects.extend(self.look_around(index, (Breadth::Folders, None))?);
                 searched = true;
             }
             self.reconcile_in(index, &suspects)?;
@@ -144,7 +146,7 @@ impl Store {
             Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
         })?;
         if is_complete {
-            let suspects = self.look_around(index, Breadth::Folders)?;
+            let suspects = self.look_around(index, (Breadth::Folders, None))?;
             if suspects.is_empty() {
                 return Ok(false);
             }

@@ -3,6 +3,7 @@
 use selvedge_codec::ByteLength;
 use serde::Serialize;
 
+use super::around::Breadth;
 use super::{LastBackfill, Store, UnreadableLog};
 use crate::Result;
 use crate::home::{LogFormat, LogPath};
@@ -126,7 +127,7 @@ impl Store {
     }
 
     fn stats_by_index(&self, index: &Database) -> Result<StoreStats, Fault> {
-        let suspects = self.look_around(index, super::around::Breadth::Logs)?;
+        let suspects = self.look_around(index, (Breadth::Logs, None))?;
         self.reconcile_in(index, &suspects)?;
         let index_bytes = index.stat()?.map(|stat| stat.len);
         index.read(|txn| {

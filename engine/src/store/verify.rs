@@ -154,8 +154,8 @@ impl Store {
     }
 
     fn bring_up(&self, index: &Database) -> Result<(), Fault> {
-        let suspects = self.look_around(index, Breadth::Logs)?;
-        self.reconcile_in(index, &suspects)
+        let suspects = self.look_around(index, (Breadth::Logs, None))?;
+        self.reconcile_in(index, &suspects).map(drop)
     }
 
     /// The threads that anybody has open for writing.

@@ -102,9 +102,16 @@ fn a_thread_with_another_history_is_left_alone() {
     let (from, to) = (TestHome::new(), TestHome::new());
     from.put("sessions/1.jsonl", thread(1, 100));
     from.put("sessions/2.jsonl", thread(2, 100));
-    to.put("sessions/in-place.jsonl", thread(2, 100));
+    from.put("sessions/3.jsonl", thread(3, 100) + &said(200, "more"));
+    to.put("sessions/two.jsonl", thread(2, 100));
+    to.put("sessions/three.jsonl", thread(3, 100));
+    let before = fs::read(to.file("sessions/three.jsonl")).unwrap();
     let store = to.store();
-    let expected = [(ImportOutcome::Imported, 2), (ImportOutcome::Differs, 0)];
+    let expected = [
+        (ImportOutcome::Imported, 2),
+        (ImportOutcome::Present, 0),
+        (ImportOutcome::Differs, 0),
+    ];
     assert_eq!(outcomes(&import(&store, &from)), expected);
     from.put(
         "sessions/1.jsonl",
@@ -112,7 +119,8 @@ fn a_thread_with_another_history_is_left_alone() {
     );
     assert_eq!(import(&store, &from)[0].outcome, ImportOutcome::Differs);
     assert_eq!(lines(&store, 1), thread(1, 100));
-    assert_eq!(to.scan(&ListQuery::default()).threads.len(), 2);
+    assert_eq!(to.scan(&ListQuery::default()).threads.len(), 3);
+    assert_eq!(fs::read(to.file("sessions/three.jsonl")).unwrap(), before);
 }
 
 #[test]
