@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
 use crate::disk::FileStat;
+use crate::home::LogPath;
 use crate::process::ProcessIdentity;
 use crate::projection::ProjectedThread;
 use crate::thread::ThreadSummary;
@@ -102,6 +103,11 @@ impl ThreadRow {
         if name.is_none() {
             *name = self.outside_name.take();
         }
+    }
+
+    /// The log that it was made of. A row's path was one when it was written.
+    pub(crate) fn path(&self) -> Option<LogPath> {
+        LogPath::new(self.thread.summary.rollout_path.clone())
     }
 
     /// What readers see.

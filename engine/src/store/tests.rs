@@ -6,3 +6,4 @@
 
 mod home;
 mod listing;
+mod property;
