@@ -11,6 +11,7 @@ pub mod error;
 pub mod home;
 mod index;
 pub mod listing;
+
 pub mod log;
 pub mod process;
 pub mod projection;

@@ -73,9 +73,9 @@ pub(crate) fn item_from_json(record_type: &str, payload: Bytes) -> Result<Item, 
 }
 
 /// `json` without newlines, which stand between tokens only: as it is when it has none, and
-/// without any space between tokens otherwise.
+/// without any space between tokens otherwise. A carriage return alone ends no line.
 pub(super) fn on_one_line(json: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr2(b'\n', b'\r', json).is_none() {
+    if memchr::memchr(b'\n', json).is_none() {
         return Cow::Borrowed(json);
     }
     let mut compact = Vec::with_capacity(json.len());

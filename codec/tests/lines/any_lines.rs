@@ -8,7 +8,7 @@ use crate::support::{events, line, numbered, rendered};
 
 /// White space between two tokens: mostly none, as tools write it.
 fn space() -> impl Strategy<Value = &'static str> {
-    prop_oneof![4 => Just(""), 1 => prop::sample::select(vec![" ", "\t", "  "])]
+    prop_oneof![4 => Just(""), 1 => prop::sample::select(vec![" ", "\t", "  ", "\r"])]
 }
 
 fn any_json() -> impl Strategy<Value = String> {
@@ -193,6 +193,8 @@ fn a_line_in_is_the_line_out() {
     for text in [
         line(r#"{"a":1}"#),
         line(r#"  {"a" : 1}  "#),
+        // Found by fuzzing: the payload lost its carriage return, which was taken for a newline.
+        line("{\"a\":1\r}"),
         numbered(7),
         line("1") + "\r",
         format!(" {}", line("null")),

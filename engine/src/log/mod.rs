@@ -7,6 +7,7 @@ mod failing;
 mod handle;
 mod history;
 mod jsonl_writer;
+mod making;
 mod native_writer;
 mod opening;
 mod position;

@@ -6,6 +6,7 @@
 mod around;
 mod backfill;
 mod examine;
+mod import;
 mod list;
 mod memory;
 mod parallel;
@@ -35,10 +36,11 @@ use crate::index::{
 use crate::listing::{Coverage, check_home};
 use crate::log::LogContext;
 use crate::process::boot_id;
-use crate::{CorruptReason, Error, Result};
+use crate::{CorruptReason, Error, InvalidRequest, Result};
 
 pub use crate::index::LastBackfill;
 pub use backfill::{BackfillProgress, BackfillReport};
+pub use import::{ImportOutcome, ImportSource, Imported, import_sources};
 pub use list::ListOutcome;
 pub use read::FoundThread;
 pub use stats::{FormatStats, StoreStats};
@@ -126,11 +128,13 @@ impl Store {
         } = options;
         let root =
             std::path::absolute(&home).map_err(|error| Error::io("resolve", &home, error))?;
-        if create_home {
-            create_dirs(&*disk, &root)?;
-        }
         let home = Home::at(root);
-        check_home(&*disk, &home)?;
+        match check_home(&*disk, &home) {
+            Err(Error::InvalidRequest(InvalidRequest::NoHome(root))) if create_home => {
+                create_dirs(&*disk, &root)?;
+            }
+            checked => checked?,
+        }
         let index = match index {
             IndexUse::Use => Some(Database::at(
                 Arc::clone(&disk),
@@ -211,8 +215,10 @@ impl Store {
     }
 
     /// Whether an error is the index's alone, so that the logs can still answer: another process
-    /// holds it, it can't grow, or it is damaged again and again.
-    fn is_of_index(&self, why: &Error) -> bool {
+    /// holds it, it can't grow, or it is damaged again and again. [`Store::list`] and the reads of
+    /// one thread answer from the logs then by themselves.
+    #[must_use]
+    pub fn is_of_index(&self, why: &Error) -> bool {
         let index = self.home().index_path();
         match why {
             Error::TimedOut { .. } => true,

@@ -5,5 +5,6 @@
 )]
 
 mod home;
+mod import;
 mod listing;
 mod property;

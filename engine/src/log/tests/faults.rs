@@ -275,6 +275,64 @@ fn an_append_is_one_write_and_nothing_else() {
     assert_eq!((calls, fixture.disk.count(Op::Write, "rollout-")), (1, 1));
 }
 
+#[test]
+fn a_thread_is_marked_before_its_file_is_touched() {
+    let fixture = Fixture::new();
+    let touched = || {
+        let changes = [Op::Write, Op::SetLen, Op::CreateDir, Op::Rename];
+        let calls = fixture.disk.calls();
+        let changed = calls.into_iter().filter(|(op, _)| changes.contains(op));
+        changed
+            .map(|(_, path)| path.to_string_lossy().contains("sessions"))
+            .collect::<Vec<bool>>()
+    };
+    let log = fixture.live();
+    let path = log.path().clone();
+    let first = touched().iter().position(|is_log| *is_log).unwrap();
+    let marks = crate::home::marks::read_all(&RealDisk, &fixture.home.home()).unwrap();
+    assert_eq!(marks[0].threads, [(fixture.id, path.clone())]);
+    // Folders, file, and its name.
+    assert!(first >= 3);
+    drop(log);
+    let bytes = fixture.home.bytes(&path);
+    fixture
+        .home
+        .put(path.as_str(), &[&bytes[..], b"torn"].concat());
+    fixture.disk.forget();
+    let (_log, _) = ThreadLog::open(fixture.context(), fixture.id, &path).unwrap();
+    let touched = touched();
+    let first = touched.iter().position(|is_log| *is_log).unwrap();
+    assert!(first >= 3 && touched.len() > first);
+}
+
+#[test]
+fn a_torn_tail_is_kept_and_cut_off_durably_before_anything_is_written() {
+    let fixture = Fixture::new();
+    let mut log = fixture.live();
+    log.close().unwrap();
+    let (path, file) = (log.path().clone(), fixture.home.file(log.path()));
+    let whole = fixture.home.bytes(&path);
+    let torn = [&whole[..], b"torn"].concat();
+    fixture.home.put(path.as_str(), &torn);
+    fixture.disk.set_durable(&file, &torn);
+    let (log, report) = ThreadLog::open(fixture.context(), fixture.id, &path).unwrap();
+    drop(log);
+    let kept = report.kept_in.unwrap();
+    fixture.disk.lose_power(&file);
+    fixture.disk.lose_power(&kept);
+    assert_eq!(fixture.home.bytes(&path), whole);
+    assert_eq!(bytes_of(&kept), b"torn".as_slice());
+    let kept = kept.to_string_lossy().into_owned();
+    let calls = fixture.disk.calls();
+    let place = |op: Op, on: &str| {
+        let is_it =
+            |(called, path): &(Op, PathBuf)| *called == op && path.to_string_lossy().ends_with(on);
+        calls.iter().rposition(is_it).unwrap()
+    };
+    assert!(place(Op::Sync, &kept) < place(Op::SetLen, path.as_str()));
+    assert!(place(Op::SyncDir, "sessions/2026/02/20") < place(Op::SetLen, path.as_str()));
+}
+
 /// One step of a script, which has to go well when it is tried again after a fault.
 fn retried(disk: &FaultyDisk, mut step: impl FnMut() -> Result<()>) -> bool {
     match step() {

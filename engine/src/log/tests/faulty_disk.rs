@@ -118,6 +118,11 @@ impl FaultyDisk {
             .count()
     }
 
+    /// What was called, in order.
+    pub(super) fn calls(&self) -> Vec<(Op, PathBuf)> {
+        self.state().calls.clone()
+    }
+
     pub(super) fn paths(&self, op: Op) -> Vec<PathBuf> {
         let state = self.state();
         let calls = state.calls.iter().filter(|(called, _)| *called == op);

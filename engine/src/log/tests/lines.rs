@@ -400,6 +400,7 @@ fn a_log_that_was_removed_cut_or_replaced_is_not_written_on_blindly() {
     let fixture = Fixture::new(&(meta() + &said("one")));
     let mut log = fixture.opened();
     append(&mut log, "two");
+    log.sync().unwrap();
     let whole = fixture.text();
     fixture.home.put(PATH, meta().as_bytes());
     let cut = try_append(&mut log, "lost");
@@ -428,7 +429,23 @@ fn a_log_that_was_removed_cut_or_replaced_is_not_written_on_blindly() {
     fixture.home.put(PATH, (whole + &said("three")).as_bytes());
     append(&mut log, "four");
     assert_eq!(log.state(), LogState::Live);
+    assert_eq!(log.durable_next_ordinal(), Ordinal::new(3));
     assert_eq!(fixture.messages(), ["one", "two", "three", "four"]);
+}
+
+#[test]
+fn a_sync_of_a_file_that_was_replaced_says_nothing_of_the_new_one() {
+    let fixture = Fixture::new(&meta());
+    let mut log = fixture.opened();
+    append(&mut log, "one");
+    let job = log.begin_sync().unwrap();
+    let whole = fixture.text();
+    RealDisk.remove(&fixture.home.file(&fixture.path)).unwrap();
+    fixture.home.put(PATH, whole.as_bytes());
+    append(&mut log, "two");
+    assert_eq!(log.finish_sync(job.run()).unwrap(), Ordinal::ZERO);
+    log.sync().unwrap();
+    assert_eq!(log.durable_next_ordinal(), Ordinal::new(3));
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! Making a new thread's file.
+//!
+//! What must hold: the thread is locked and marked before anything of it is on disk; and where
+//! its file can't be filled, nothing of it stays.
+
+use std::sync::Arc;
+
+use selvedge_codec::{ByteOffset, Item, Ordinal};
+
+use super::draft::Draft;
+use super::handle::LogHandle;
+use super::native_writer;
+use super::tail::Tail;
+use super::thread_log::{LogState, ThreadLog};
+use crate::disk::OpenMode;
+use crate::{Error, InvalidRequest, Result};
+
+impl ThreadLog {
+    /// Puts a new thread on disk: its file, with header and meta, written and not synced. Does
+    /// nothing for a thread that is there already.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when somebody else writes this thread, [`InvalidRequest::ThreadExists`]
+    /// when its file exists, [`Error::Io`], [`Error::OutOfSpace`] and [`Error::Closed`]. Nothing
+    /// is on disk then, and the thread is [`LogState::Deferred`] still.
+    pub fn materialize(&mut self) -> Result<()> {
+        match self.state {
+            LogState::Deferred => {}
+            LogState::Live | LogState::Failed => return Ok(()),
+            LogState::Closed => return Err(self.closed()),
+        }
+        let Some(meta) = self.meta.clone() else {
+            return Err(self.closed());
+        };
+        self.lock = Some(self.context.locks.lock(self.thread_id)?);
+        let made = self.make_file(*meta);
+        match made {
+            Ok(()) => self.meta = None,
+            Err(_) => self.unlock(),
+        }
+        made
+    }
+
+    fn make_file(&mut self, meta: Item) -> Result<()> {
+        self.context.marks.mark(self.thread_id, &self.path)?;
+        self.is_marked = true;
+        let header = native_writer::first_header(self.thread_id);
+        let mut draft = Draft::new(Ordinal::ZERO, None, self.context.clock.now());
+        let mut tail = Tail::default();
+        tail.buffer().extend_from_slice(&header.encode());
+        self.writer
+            .encode(vec![vec![meta]], &mut draft, tail.buffer())
+            .map_err(InvalidRequest::Codec)?;
+        let entries = self.context.dirs.make_for(&self.context, &self.path)?;
+        let handle = self.new_file()?;
+        let filled = handle
+            .write(tail.kept(), tail.base())
+            .and_then(|()| handle.stat());
+        match filled {
+            Ok(stat) => self.inode = stat.inode,
+            Err(error) => {
+                let removed = self.context.disk.remove(handle.path());
+                self.is_left_over = removed.is_err();
+                return Err(error);
+            }
+        }
+        tail.acknowledge(draft.next_ordinal);
+        self.tail = tail;
+        self.new_entries = Some(Box::new(entries));
+        self.handle = Some(Arc::new(handle));
+        self.is_left_over = false;
+        self.state = LogState::Live;
+        Ok(())
+    }
+
+    fn new_file(&self) -> Result<LogHandle> {
+        let path = self.file();
+        let mode = if self.is_left_over {
+            OpenMode::CreateOrOpen
+        } else {
+            OpenMode::CreateNew
+        };
+        match self.context.disk.open(&path, mode) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Err(InvalidRequest::ThreadExists(self.thread_id).into())
+            }
+            Err(error) => Err(Error::io("make", &path, error)),
+            Ok(file) => {
+                let handle = LogHandle::of(file, path);
+                if self.is_left_over {
+                    handle.cut(ByteOffset::ZERO)?;
+                }
+                Ok(handle)
+            }
+        }
+    }
+}
