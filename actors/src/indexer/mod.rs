@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
-use kameo::error::Infallible;
+use kameo::error::{ActorStopReason, Infallible};
 use kameo::mailbox::{MailboxReceiver, Signal};
 use kameo::reply::ReplySender;
 use selvedge_engine::store::Store;
@@ -96,6 +96,21 @@ impl Actor for Indexer {
             flush_at: None,
             backfill: backfill::Backfills::default(),
         })
+    }
+
+    /// The last of a store's actors closes the index, where waiting for it harms nobody. After a
+    /// shutdown it is closed again, which is nothing.
+    async fn on_stop(
+        &mut self,
+        _: WeakActorRef<Self>,
+        _: ActorStopReason,
+    ) -> std::result::Result<(), Infallible> {
+        let store = Arc::clone(&self.store);
+        let closed = self.pool.run(move || store.close()).await;
+        if let Err(error) = closed.and_then(|closed| closed) {
+            tracing::warn!(%error, "the store could not be closed");
+        }
+        Ok(())
     }
 
     async fn next(

@@ -72,6 +72,7 @@ impl Group {
 }
 
 /// A batch on its way to the log.
+#[derive(Clone)]
 struct Batch {
     items: Vec<Item>,
     expected_next: Option<Ordinal>,
@@ -229,6 +230,8 @@ impl ThreadActor {
 
 /// Writes the batches that expect no other ordinal than they get, in one write.
 fn write_group(log: &mut ThreadLog, batches: Vec<Batch>) -> Outcomes {
+    // A clone shares the payloads.
+    let spare = (batches.len() > 1).then(|| batches.clone());
     let mut next = log.next_ordinal();
     let (mut outcomes, accepted) = number(log.thread_id(), &mut next, batches);
     if accepted.is_empty() {
@@ -236,12 +239,19 @@ fn write_group(log: &mut ThreadLog, batches: Vec<Batch>) -> Outcomes {
     }
     let result = log.append(accepted);
     let written = outcomes.iter_mut().filter(|outcome| outcome.is_ok());
-    match result {
+    match (result, spare) {
         // What the log says is what holds: a log that other tools write to may have moved on.
-        Ok(appended) => written
+        (Ok(appended), _) => written
             .zip(appended)
             .for_each(|(outcome, appended)| *outcome = Ok(appended)),
-        Err(error) => written.for_each(|outcome| *outcome = Err(error.clone())),
+        // A batch that can't be encoded fails the whole write, and is no fault of its neighbours.
+        (Err(Error::InvalidRequest(_)), Some(batches)) => {
+            return batches
+                .into_iter()
+                .flat_map(|batch| write_group(log, vec![batch]))
+                .collect();
+        }
+        (Err(error), _) => written.for_each(|outcome| *outcome = Err(error.clone())),
     }
     outcomes
 }

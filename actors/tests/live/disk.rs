@@ -24,6 +24,7 @@ struct State {
     fail_writes: AtomicBool,
     fail_syncs: AtomicBool,
     panic_writes: AtomicBool,
+    panic_syncs: AtomicBool,
     held: Mutex<bool>,
     released: Condvar,
 }
@@ -60,6 +61,11 @@ impl TestDisk {
     /// Writes to logs panic.
     pub fn panic_writes(&self, panic: bool) {
         self.state.panic_writes.store(panic, SeqCst);
+    }
+
+    /// Syncs of logs panic.
+    pub fn panic_syncs(&self, panic: bool) {
+        self.state.panic_syncs.store(panic, SeqCst);
     }
 
     /// Syncs of logs wait until they are let go.
@@ -159,6 +165,7 @@ impl DiskFile for TestFile {
             }
             drop(held);
             state.syncs.fetch_add(1, SeqCst);
+            assert!(!state.panic_syncs.load(SeqCst), "poisoned sync");
             if state.fail_syncs.load(SeqCst) {
                 return Err(io::Error::other("the medium is gone"));
             }

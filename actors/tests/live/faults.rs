@@ -149,3 +149,29 @@ async fn a_failed_log_is_mended_without_being_asked() {
     assert_eq!(snapshot.durable_next_ordinal, Ordinal::new(2));
     store.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panicking_sync_fails_its_waiters_and_loses_nothing_acknowledged() {
+    let home = TestHome::new();
+    let store = home.open_lazy().await;
+    let thread = store.start_thread(start()).await.unwrap();
+    let id = thread.thread_id();
+    thread.append(vec![says("written")]).await.unwrap();
+    home.disk.panic_syncs(true);
+    let (append, flush) = tokio::join!(thread.append_with(vec![says("b")], SYNCED), thread.flush());
+    assert!(append.is_err() && flush.is_err(), "{append:?} {flush:?}");
+    home.disk.panic_syncs(false);
+    let thread = store.resume_thread(id).await.unwrap();
+    let ack = thread.append_with(vec![says("c")], SYNCED).await.unwrap();
+    assert!(ack.first_ordinal >= Ordinal::new(2));
+    let history = store.load_history(id).await.unwrap();
+    assert!(
+        history.records[1]
+            .payload_json()
+            .unwrap()
+            .get()
+            .contains("written")
+    );
+    assert!(history.damage.is_empty() && history.torn_tail.is_none());
+    store.shutdown().await.unwrap();
+}

@@ -130,8 +130,8 @@ impl Store {
             std::path::absolute(&home).map_err(|error| Error::io("resolve", &home, error))?;
         let home = Home::at(root);
         match check_home(&*disk, &home) {
-            Err(Error::InvalidRequest(InvalidRequest::NoHome(root))) if create_home => {
-                create_dirs(&*disk, &root)?;
+            Err(Error::InvalidRequest(InvalidRequest::NoHome(_))) if create_home => {
+                create_dirs(&*disk, home.root())?;
             }
             checked => checked?,
         }
