@@ -1,5 +1,5 @@
-//! The only module that speaks to redb, beside its storage in [`super::backend`]: tables of bytes,
-//! read and written in transactions.
+//! All that speaks to redb, beside its storage in [`super::backend`]: tables of bytes, read and
+//! written in transactions.
 //!
 //! **A damaged index is no error.** Whatever redb says or does when it meets bytes that are not
 //! its own (an error, a panic), the file is set aside as `index.redb.damaged`, an empty one takes
@@ -7,7 +7,7 @@
 //! from the logs. **The file on the path is the index**: when another process has replaced it, the
 //! next transaction opens the new one.
 
-mod transaction;
+mod transactions;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,9 +21,7 @@ use super::backend::{Backend, Patience};
 use super::fault::Fault;
 use crate::disk::{Disk, FileKind, FileStat, OpenMode};
 
-pub(crate) use transaction::{
-    Entries, Outcome, ReadTransaction, Span, Table, View, WriteTransaction,
-};
+pub(crate) use transactions::{Entries, ReadTransaction, Span, Table, View, WriteTransaction};
 
 /// redb's default is 1 GiB a handle.
 const CACHE_BYTES: usize = 32 << 20;
@@ -337,6 +335,15 @@ fn write_once<T>(
             Err(why)
         }
     }
+}
+
+/// How a write transaction ends.
+#[derive(Debug)]
+pub(crate) enum Outcome<T> {
+    /// What was written stays.
+    Commit(T),
+    /// Nothing was written that should stay.
+    Leave(T),
 }
 
 #[cfg(test)]

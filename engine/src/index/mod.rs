@@ -28,3 +28,5 @@ pub(crate) use rows::{
     DirRow, Epoch, FailureRow, LeaseOwner, LeaseRow, Look, PathRow, StateRow, ThreadRow,
 };
 pub(crate) use tables::Tables;
+#[cfg(test)]
+pub(crate) use {rows::HeldLease, tables::OrderChanges};

@@ -92,7 +92,7 @@ pub(crate) fn recent_empty_logs(
     let mut paths = Vec::new();
     for place in places.take(limit) {
         let row = txn.thread(place?.thread_id)?;
-        let path = row.and_then(|row| LogPath::new(row.thread.summary.rollout_path));
+        let path = row.and_then(|row| row.path());
         paths.extend(path.filter(is_foreign));
     }
     Ok(paths)

@@ -92,6 +92,7 @@ impl Store {
         let dead = memory.marks.iter().filter(|marks| !marks.alive);
         suspects.extend(dead.cloned().map(Suspect::DeadWriter));
         if asked.sweep {
+            suspects.extend(self.swept_logs(&memory.take_unswept()));
             suspects.extend(self.swept_logs(&memory.logs));
             suspects.extend(self.changed_failures(news.failures.unwrap_or_default()));
             memory.note_sweep(began);

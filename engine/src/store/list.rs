@@ -136,7 +136,7 @@ impl Store {
     /// The logs of rows that do not look as they did.
     fn changed_rows(&self, rows: &[ThreadRow]) -> Vec<Suspect> {
         parallel::filter_map(rows, SHARE, |row| {
-            let path = LogPath::new(row.thread.summary.rollout_path.clone())?;
+            let path = row.path()?;
             let stat = self.disk().stat(&self.home().log_file(&path)).ok();
             let is_same = stat.map(Look::from) == Some(Look::from(&row.thread.checkpoint));
             (!is_same).then_some(Suspect::Log(path))

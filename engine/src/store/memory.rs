@@ -69,6 +69,10 @@ pub(super) struct Memory {
     remembered: Remembered,
     pub(super) dirs: Vec<KnownDir>,
     pub(super) logs: Vec<KnownLog>,
+    /// The other logs, until they were swept once: what wrote them told the index of it, but the
+    /// index may be an older copy that was put in its own place.
+    unswept: Vec<KnownLog>,
+    has_swept_all: bool,
     pub(super) marks: Vec<OpenMarkFile>,
     /// Since when the logs need not be swept again.
     swept: Option<Instant>,
@@ -102,14 +106,14 @@ impl Memory {
             self.remembered.dirs_epoch = Some(state.dirs_epoch);
         }
         if let Some(logs) = fresh.logs {
-            let foreign = logs.into_iter().filter(|(path, _)| is_foreign(path));
-            self.logs = foreign
-                .map(|(path, row)| KnownLog {
-                    file: home.log_file(&path),
-                    path,
-                    look: row.look,
-                })
-                .collect();
+            let known = logs.into_iter().map(|(path, row)| KnownLog {
+                file: home.log_file(&path),
+                path,
+                look: row.look,
+            });
+            let (foreign, own) = known.partition(|log| is_foreign(&log.path));
+            self.logs = foreign;
+            self.unswept = if self.has_swept_all { Vec::new() } else { own };
             self.remembered.lines_epoch = Some(state.lines_epoch);
         }
     }
@@ -132,9 +136,17 @@ impl Memory {
             .is_none_or(|swept| swept.elapsed() >= SWEEP_INTERVAL)
     }
 
+    /// The logs that need no more than one sweep.
+    pub(super) fn take_unswept(&mut self) -> Vec<KnownLog> {
+        self.has_swept_all = true;
+        std::mem::take(&mut self.unswept)
+    }
+
     /// What the last sweep found was not taken in.
     pub(super) fn forget_sweep(&mut self) {
         self.swept = None;
+        self.has_swept_all = false;
+        self.remembered.lines_epoch = None;
     }
 
     pub(super) fn note_sweep(&mut self, began: Instant) {

@@ -215,8 +215,10 @@ impl Store {
     }
 
     /// Whether an error is the index's alone, so that the logs can still answer: another process
-    /// holds it, it can't grow, or it is damaged again and again.
-    fn is_of_index(&self, why: &Error) -> bool {
+    /// holds it, it can't grow, or it is damaged again and again. [`Store::list`] and the reads of
+    /// one thread answer from the logs then by themselves.
+    #[must_use]
+    pub fn is_of_index(&self, why: &Error) -> bool {
         let index = self.home().index_path();
         match why {
             Error::TimedOut { .. } => true,

@@ -33,7 +33,7 @@ impl Store {
     /// [`Error::ThreadNotFound`]; when its only log can't be read, why.
     pub fn find(&self, id: ThreadId) -> Result<FoundThread> {
         let found = match self.row(id)? {
-            Some(row) => place_of(&row).map(|path| FoundThread {
+            Some(row) => row.path().map(|path| FoundThread {
                 path,
                 format: row.thread.format,
             }),
@@ -114,7 +114,7 @@ impl Store {
         let mut searched = false;
         for _ in 0..ROUNDS {
             let row = index.read(|txn| txn.thread(id))?;
-            let path = row.as_ref().and_then(place_of);
+            let path = row.as_ref().and_then(ThreadRow::path);
             let (Some(row), Some(path)) = (row, path) else {
                 if searched || !self.find_missing(index, id)? {
                     return Ok(None);
@@ -188,8 +188,4 @@ impl Store {
         let found = find_log(self.disk(), self.home(), id)?;
         project(self.disk(), self.home(), &found.path, None)
     }
-}
-
-fn place_of(row: &ThreadRow) -> Option<LogPath> {
-    LogPath::new(row.thread.summary.rollout_path.clone())
 }

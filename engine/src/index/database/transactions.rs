@@ -1,11 +1,12 @@
-//! The index's tables, and what transactions of both kinds can be asked of them.
+//! Transactions: what can be read and written, and the tables that there are.
 
 use std::cell::OnceCell;
 use std::ops::Bound;
 
 use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError};
 
-use super::{Fault, Handle, fault};
+use super::{Handle, fault};
+use crate::index::fault::Fault;
 use crate::listing::Direction;
 
 type Definition = redb::TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -49,15 +50,6 @@ impl Table {
             Self::Children => "children",
         })
     }
-}
-
-/// How a write transaction ends.
-#[derive(Debug)]
-pub(crate) enum Outcome<T> {
-    /// What was written stays.
-    Commit(T),
-    /// Nothing was written that should stay.
-    Leave(T),
 }
 
 /// Decoded entries of a table.
