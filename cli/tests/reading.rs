@@ -285,3 +285,18 @@ fn a_reader_that_has_enough_is_no_failure() {
         assert_eq!(child.wait().unwrap().code(), Some(0));
     }
 }
+
+#[test]
+fn a_home_that_can_keep_no_index_gives_the_same_answers() {
+    let homes = Homes::new();
+    let home = homes.bundled();
+    let before = home.list(&[]);
+    let index = home.0.join("index.redb");
+    std::fs::remove_file(&index).unwrap();
+    std::fs::create_dir(&index).unwrap();
+    let run = home.run(&["list", "--json"]).ok();
+    assert_eq!(run.json(), before);
+    assert!(run.stderr.contains("index.redb"), "{}", run.stderr);
+    assert_eq!(home.run(&["history", CLOCK]).ok().json_lines().len(), 21);
+    home.run(&["index"]).fails(1, "index.redb");
+}

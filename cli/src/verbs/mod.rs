@@ -21,9 +21,13 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Cli, HOME_VARIABLE, Verb};
 use crate::error::{CliError, Result};
+use crate::output::note;
 
 /// How long a verb waits for the index to cover the home before it goes on with what there is.
 const INDEX_WAIT: Duration = Duration::from_secs(60);
+
+/// The index's file in a home.
+const INDEX: &str = "index.redb";
 
 /// How a verb ended that did its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +80,19 @@ pub(crate) struct Context {
 
 impl Context {
     /// Opens the home for a verb that reads it or resumes what it holds: it must exist, and is
-    /// indexed first as far as it must be.
+    /// indexed first as far as it must be. Where no index can be kept (the home is read-only, the
+    /// disk is full), the logs have the same answers.
     pub(crate) fn with_home<T>(&self, work: impl FnOnce(&OpenHome) -> Result<T>) -> Result<T> {
-        OpenHome::with(self, self.options().create(false), work)
+        let home = match OpenHome::open(self, self.options()) {
+            Err(CliError::Store(error)) if self.is_of_index(&error) => {
+                note(format_args!(
+                    "no index can be used, all logs are read: {error}"
+                ));
+                OpenHome::open(self, self.options().index(IndexMode::None))?
+            }
+            opened => opened?,
+        };
+        home.close_after(work)
     }
 
     /// Opens the home for a verb that indexes it itself.
@@ -86,17 +100,25 @@ impl Context {
         &self,
         work: impl FnOnce(&OpenHome) -> Result<T>,
     ) -> Result<T> {
-        let options = self.options().create(false).index(IndexMode::Existing);
-        OpenHome::with(self, options, work)
+        OpenHome::open(self, self.options().index(IndexMode::Existing))?.close_after(work)
     }
 
     /// Opens the home for a verb that may begin one.
     pub(crate) fn with_new_home<T>(&self, work: impl FnOnce(&OpenHome) -> Result<T>) -> Result<T> {
-        OpenHome::with(self, self.options().create(true), work)
+        OpenHome::open(self, self.options().create(true))?.close_after(work)
     }
 
     fn options(&self) -> OpenOptions {
         OpenOptions::new(self.home.clone()).index(IndexMode::Wait(INDEX_WAIT))
+    }
+
+    fn is_of_index(&self, error: &selvedge::Error) -> bool {
+        match error {
+            selvedge::Error::Io { path, .. } | selvedge::Error::OutOfSpace { path, .. } => {
+                *path == self.home.join(INDEX)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -109,12 +131,7 @@ pub(crate) struct OpenHome {
 }
 
 impl OpenHome {
-    /// Opens a home, lets `work` use it, and shuts it down whatever came of that.
-    pub(crate) fn with<T>(
-        context: &Context,
-        options: OpenOptions,
-        work: impl FnOnce(&Self) -> Result<T>,
-    ) -> Result<T> {
+    fn open(context: &Context, options: OpenOptions) -> Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -124,13 +141,17 @@ impl OpenHome {
                 source,
             })?;
         let store = runtime.block_on(Selvedge::open(options))?;
-        let home = Self {
+        Ok(Self {
             runtime,
             store,
             path: context.home.clone(),
-        };
-        let result = work(&home);
-        let closed = home.runtime.block_on(home.store.shutdown());
+        })
+    }
+
+    /// Lets `work` use the home, and shuts it down whatever came of that.
+    fn close_after<T>(self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let result = work(&self);
+        let closed = self.runtime.block_on(self.store.shutdown());
         let value = result?;
         closed?;
         Ok(value)
