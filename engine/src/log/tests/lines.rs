@@ -489,3 +489,22 @@ fn a_single_fault_anywhere_costs_a_try_and_nothing_else() {
         }
     }
 }
+
+/// A record type without a name was written, acknowledged, and a bad line to every reader.
+#[test]
+fn a_line_that_no_reader_would_take_is_refused() {
+    let fixture = Fixture::new(&meta());
+    let mut log = fixture.opened();
+    for name in [String::new(), "n".repeat(200)] {
+        let item = Item {
+            record_type: selvedge_codec::RecordType::Other(name.into()),
+            ..message("one")
+        };
+        let refused = log.append(vec![vec![item]]);
+        assert!(
+            matches!(refused, Err(Error::InvalidRequest(_))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(fixture.text(), meta());
+}
