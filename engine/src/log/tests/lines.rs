@@ -522,3 +522,49 @@ fn a_damaged_meta_does_not_give_a_log_to_the_thread_it_was_copied_from() {
     append(&mut log, "two");
     assert_eq!(fixture.records().1, 1);
 }
+
+/// The tool that owned the log appended a line after we had looked how long the file was, and
+/// before we wrote: what we wrote lay on top of it. Both kept their acknowledgement, one of them
+/// its bytes.
+#[test]
+fn what_its_owner_appends_at_the_very_moment_is_not_overwritten() {
+    let plain = |line: &str, _: u64| line.to_owned();
+    for numbered in [plain, with_ordinal] {
+        let fixture = Fixture::new(&numbered(&meta(), 0));
+        let mut log = fixture.opened();
+        append(&mut log, "one");
+        let theirs = numbered(&said("two"), 2) + &numbered(&said("three"), 3);
+        fixture.disk.precede_write(&theirs);
+        let appended = log
+            .append(vec![vec![message("four"), message("five")]])
+            .unwrap();
+        assert_eq!(appended[0].first_ordinal, Ordinal::new(4));
+        assert_eq!(appended[0].last_ordinal, Ordinal::new(5));
+        assert_eq!(append(&mut log, "six").first_ordinal, Ordinal::new(6));
+        let whole = ["one", "two", "three", "four", "five", "six"];
+        assert_eq!(fixture.messages(), whole);
+        // What is written again after a failed sync belongs where it was.
+        fixture.disk.inject(Fault::once(Op::Sync, EIO));
+        assert!(log.sync().is_err());
+        log.recover().unwrap();
+        assert_eq!(log.durable_next_ordinal(), Ordinal::new(7));
+        assert_eq!(fixture.messages(), whole);
+    }
+}
+
+/// As above, and what came in between was half a line: ours would have been its other half.
+#[test]
+fn a_line_that_would_be_glued_to_half_a_line_is_not_acknowledged() {
+    let fixture = Fixture::new(&meta());
+    let mut log = fixture.opened();
+    append(&mut log, "one");
+    fixture.disk.precede_write("{\"half");
+    assert!(try_append(&mut log, "refused").is_err());
+    append(&mut log, "two");
+    let (records, bad) = fixture.records();
+    assert_eq!(
+        (messages(&records), bad),
+        (vec!["one".into(), "two".into()], 1)
+    );
+    assert!(fixture.text().contains("{\"half\n"));
+}
