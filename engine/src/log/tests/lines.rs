@@ -568,3 +568,27 @@ fn a_line_that_would_be_glued_to_half_a_line_is_not_acknowledged() {
     );
     assert!(fixture.text().contains("{\"half\n"));
 }
+
+/// Of a failed write nothing had come to the file, which could not be looked at either at that
+/// moment. The owner's next line began as ours would have (so do all lines of a minute), and its
+/// first half was blanked out for ours.
+#[test]
+fn a_line_of_its_owner_that_begins_like_a_failed_one_stays_whole() {
+    for short in [0, 50, 69] {
+        let fixture = Fixture::new(&meta());
+        let mut log = fixture.opened();
+        append(&mut log, "one");
+        fixture.disk.inject(Fault {
+            short,
+            ..Fault::once(Op::Write, EIO)
+        });
+        fixture.disk.inject(Fault {
+            after: 1,
+            ..Fault::once(Op::Stat, EIO)
+        });
+        assert!(try_append(&mut log, "refused").is_err());
+        fixture.foreign(&said("theirs"));
+        append(&mut log, "two");
+        assert_eq!(fixture.messages(), ["one", "theirs", "two"], "{short}");
+    }
+}
