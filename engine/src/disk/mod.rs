@@ -102,6 +102,12 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn read_at(&self, buffer: &mut [u8], offset: ByteOffset) -> io::Result<usize>;
     /// Writes all of `bytes` at `offset`.
     fn write_all_at(&self, bytes: &[u8], offset: ByteOffset) -> io::Result<()>;
+    /// Writes all of `bytes` at the end of the file, wherever another process has moved it.
+    fn append_all(&self, bytes: &[u8]) -> io::Result<()> {
+        // Somebody else's append in between is overwritten: real files know better.
+        let end = ByteOffset::new(self.len()?.get());
+        self.write_all_at(bytes, end)
+    }
     /// Cuts or extends the file with zeros.
     fn set_len(&self, len: ByteLength) -> io::Result<()>;
     /// Makes the data and length durable (`fdatasync`).

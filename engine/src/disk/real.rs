@@ -15,6 +15,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use rustix::io::{ReadWriteFlags, pwritev2};
 use selvedge_codec::{ByteLength, ByteOffset};
 
 use super::{DirEntry, Disk, DiskFile, FileKind, FileStat, OpenMode};
@@ -154,6 +155,19 @@ impl DiskFile for RealFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: ByteOffset) -> io::Result<()> {
         self.0.write_all_at(bytes, offset.get())
+    }
+
+    fn append_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let parts = [io::IoSlice::new(bytes)];
+            match pwritev2(&self.0, &parts, 0, ReadWriteFlags::APPEND) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn set_len(&self, len: ByteLength) -> io::Result<()> {
