@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use selvedge_codec::jsonl::item_from_line;
-use selvedge_codec::view::{Change, GitInfo, MetadataPatch, SessionMeta, View, text};
+use selvedge_codec::view::{Change, GitInfo, MetadataPatch, SessionMeta, TokenUsage, View, text};
 use selvedge_codec::{BatchPosition, CodecError, Item, Ordinal, Record, UtcMicros};
 
 fn record(item: Item) -> Record {
@@ -154,6 +154,8 @@ fn a_turn_has_a_beginning_settings_and_an_end() {
     );
     let tokens = view!(tokens, TokenCount);
     let usage = tokens.info.unwrap().total_token_usage.unwrap();
+    assert_eq!(usage.get(), r#"{"input_tokens":900,"total_tokens":990}"#);
+    let usage = TokenUsage::of(usage).unwrap();
     assert_eq!(
         (usage.input_tokens, usage.total_tokens),
         (Some(900), Some(990))

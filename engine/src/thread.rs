@@ -78,7 +78,7 @@ pub struct ThreadSummary {
     pub agent_role: Option<String>,
     /// The sub-agent's path.
     pub agent_path: Option<String>,
-    /// The latest total token usage, as JSON text.
+    /// The latest total token usage: the log's own object, as JSON text.
     pub token_usage: Option<String>,
     /// How many records the log holds.
     pub item_count: u64,
@@ -92,6 +92,9 @@ pub struct ThreadSummary {
 pub const MAX_FIRST_MESSAGE_BYTES: usize = 16 << 10;
 /// The most that is kept as a preview, in bytes.
 pub const MAX_PREVIEW_BYTES: usize = 1 << 10;
+/// The most that is kept of any other text, in bytes. Whatever a log says, a row of the index stays
+/// far below what one may hold.
+pub const MAX_TEXT_BYTES: usize = 16 << 10;
 
 impl ThreadSummary {
     /// Whether a user has said anything yet; listings leave the others out unless asked.

@@ -84,19 +84,19 @@ view! {
     /// The payload of a `token_count` event.
     pub struct TokenCount<'a> {
         /// Usage so far.
-        info: TokenInfo,
+        info: TokenInfo<'a>,
         /// How much of its quota the account has used.
         rate_limits: &'a RawValue,
     }
 }
 
 view! {
-    /// Token usage of a thread.
-    pub struct TokenInfo {
-        /// Of all turns.
-        total_token_usage: TokenUsage,
-        /// Of the last request.
-        last_token_usage: TokenUsage,
+    /// Token usage of a thread. What is counted grows with the models: see [`TokenUsage::of`].
+    pub struct TokenInfo<'a> {
+        /// Of all turns: an object.
+        total_token_usage: &'a RawValue,
+        /// Of the last request: an object.
+        last_token_usage: &'a RawValue,
         /// How many tokens the model can see.
         model_context_window: u64,
     }
@@ -115,5 +115,13 @@ view! {
         reasoning_output_tokens: u64,
         /// All of them.
         total_tokens: u64,
+    }
+}
+
+impl TokenUsage {
+    /// The counts that every model has; `None` for what is no object.
+    #[must_use]
+    pub fn of(usage: &RawValue) -> Option<Self> {
+        Self::read(usage.get()).ok()
     }
 }

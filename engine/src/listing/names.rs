@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::disk::{Disk, FileStat, OpenMode, read_range};
 use crate::home::Home;
+use crate::projection::cut;
 use crate::thread::ThreadSummary;
 use crate::{Error, Result};
 
@@ -103,7 +104,10 @@ fn parse(bytes: &[u8]) -> HashMap<ThreadId, String> {
         };
         let Ok(id) = line.id.parse() else { continue };
         match line.thread_name.filter(|name| !name.trim().is_empty()) {
-            Some(name) => names.insert(id, name),
+            Some(mut name) => {
+                cut(&mut name);
+                names.insert(id, name)
+            }
             None => names.remove(&id),
         };
     }

@@ -8,15 +8,16 @@ use std::borrow::Cow;
 use selvedge_codec::view::{self, NameUpdated, SessionMeta, TurnContext, View};
 use selvedge_codec::{Ordinal, Record, ThreadId, UtcMicros};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::TurnChange;
-use super::meta::{apply_patch, describe, update};
+use super::meta::{apply_patch, cut_texts, describe, update};
 use super::turns::{TurnFold, TurnState};
-use super::words::{bounded, first_words, preview_of};
+use super::words::{bounded, cut, first_words, preview_of};
 use crate::CorruptReason;
 use crate::home::{LogName, LogPath};
 use crate::log::{Damage, TurnSign};
-use crate::thread::{MAX_FIRST_MESSAGE_BYTES, ThreadSummary};
+use crate::thread::{MAX_FIRST_MESSAGE_BYTES, MAX_TEXT_BYTES, ThreadSummary};
 
 /// What the fold must know, beside the summary, to go on where it stopped.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,10 +130,12 @@ impl Projector {
         }
         let owner = self.owner().ok_or(CorruptReason::NoThreadId)?;
         let (turn_state, turns) = self.turns.finish();
-        let state = FoldState {
+        let mut state = FoldState {
             turns: turn_state,
             ..self.state
         };
+        state.own_name.iter_mut().for_each(cut);
+        cut_texts(&mut self.summary);
         let started = self.name.and_then(|name| name.started);
         let summary = &mut self.summary;
         summary.thread_id = owner;
@@ -183,8 +186,10 @@ impl Projector {
             }
             View::TokenCount(count) => {
                 let total = count.info.and_then(|info| info.total_token_usage);
-                if let Some(Ok(text)) = total.map(|total| serde_json::to_string(&total)) {
-                    self.summary.token_usage = Some(text);
+                let text = total.map(RawValue::get);
+                let is_kept = |text: &&str| text.starts_with('{') && text.len() <= MAX_TEXT_BYTES;
+                if let Some(text) = text.filter(is_kept) {
+                    set(&mut self.summary.token_usage, Some(text));
                 }
             }
             _ => {}

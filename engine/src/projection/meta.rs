@@ -7,8 +7,8 @@ use selvedge_codec::{Ordinal, ThreadId, UtcMicros};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::words::preview_of;
-use crate::thread::{GitInfo, ThreadSummary};
+use super::words::{cut, preview_of};
+use crate::thread::{GitInfo, MAX_TEXT_BYTES, ThreadSummary};
 
 /// What holds where no meta says otherwise.
 const SOURCE_UNKNOWN: &str = "null";
@@ -47,6 +47,38 @@ pub(super) fn blank() -> ThreadSummary {
         item_count: 0,
         next_ordinal: Ordinal::default(),
         damaged_count: 0,
+    }
+}
+
+/// Cuts what the log says to what a row may hold. JSON that is longer says nothing.
+pub(super) fn cut_texts(summary: &mut ThreadSummary) {
+    if summary.source.len() > MAX_TEXT_BYTES {
+        SOURCE_UNKNOWN.clone_into(&mut summary.source);
+    }
+    [
+        Some(&mut summary.cwd),
+        Some(&mut summary.history_mode),
+        Some(&mut summary.memory_mode),
+        summary.model_provider.as_mut(),
+        summary.model.as_mut(),
+        summary.reasoning_effort.as_mut(),
+        summary.thread_source.as_mut(),
+        summary.cli_version.as_mut(),
+        summary.approval_mode.as_mut(),
+        summary.agent_nickname.as_mut(),
+        summary.agent_role.as_mut(),
+        summary.agent_path.as_mut(),
+    ]
+    .into_iter()
+    .flatten()
+    .for_each(cut);
+    if let Some(git) = &mut summary.git_info {
+        let texts = [
+            &mut git.commit_hash,
+            &mut git.branch,
+            &mut git.repository_url,
+        ];
+        texts.into_iter().flatten().for_each(cut);
     }
 }
 

@@ -14,6 +14,7 @@ pub use checkpoint::{Checkpoint, ProjectedThread};
 pub use fold::{FoldState, Folded, LogIdentity, Projector};
 pub use project::{Projection, log_owner, project};
 pub use turns::{TurnChange, TurnIndex, apply_turn_changes};
+pub(crate) use words::cut;
 
 #[cfg(test)]
 mod tests;

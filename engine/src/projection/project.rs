@@ -72,9 +72,11 @@ impl Start {
         if checkpoint.inode != log.stat().inode || log.stat().len.get() < position.offset.get() {
             return Ok(None);
         }
+        // Its owner appends to it. What changed without making it longer was written in place.
+        let has_grown = log.stat().len > checkpoint.file_len;
         let goes_on = match log.format() {
             LogFormat::Native => log.header()?.thread_id == base.summary.thread_id,
-            LogFormat::JsonLines => is_line_boundary(log, position.offset)?,
+            LogFormat::JsonLines => has_grown && is_line_boundary(log, position.offset)?,
             LogFormat::CompressedJsonLines => false,
         };
         Ok(goes_on.then_some(Self::At(position)))

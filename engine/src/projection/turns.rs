@@ -4,6 +4,7 @@ use selvedge_codec::view::{self, View};
 use selvedge_codec::{Record, TurnId};
 use serde::{Deserialize, Serialize};
 
+use super::words::cut;
 use crate::log::{InTurn, TurnSign, sign_of_view, turn_step};
 use crate::thread::{TurnStatus, TurnSummary};
 
@@ -179,7 +180,10 @@ impl TurnFold {
         };
         self.upsert_last(TurnSummary {
             status,
-            error,
+            error: error.map(|mut error| {
+                cut(&mut error);
+                error
+            }),
             completed_at: Some(record.time),
             duration_ms: duration_ms.and_then(|duration| duration.try_into().ok()),
             ..open.turn

@@ -2,7 +2,7 @@
 
 use selvedge_codec::view::View;
 
-use crate::thread::MAX_PREVIEW_BYTES;
+use crate::thread::{MAX_PREVIEW_BYTES, MAX_TEXT_BYTES};
 
 /// What stands for the words of a user who sent pictures alone.
 const IMAGE_ONLY: &str = "[Image]";
@@ -32,6 +32,12 @@ pub(super) fn first_words(view: &View<'_>) -> Option<String> {
 /// What a list shows of a text.
 pub(super) fn preview_of(words: &str) -> String {
     bounded(words.trim(), MAX_PREVIEW_BYTES).to_owned()
+}
+
+/// Cuts a text that is longer than any but a user's words should be.
+pub(crate) fn cut(text: &mut String) {
+    let kept = bounded(text, MAX_TEXT_BYTES).len();
+    text.truncate(kept);
 }
 
 /// As much of `text` as fits into `limit` bytes.

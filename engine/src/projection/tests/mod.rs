@@ -56,7 +56,7 @@ fn a_thread_is_described_by_its_meta_its_settings_and_its_users_words() {
         response("r"),
         event(
             "token_count",
-            r#""info":{"total_token_usage":{"total_tokens":7}}"#,
+            r#""info":{"total_token_usage":{"cache_write_input_tokens": 2, "total_tokens": 7}}"#,
         ),
         event("token_count", r#""info":null"#),
         completed("t"),
@@ -91,7 +91,11 @@ fn a_thread_is_described_by_its_meta_its_settings_and_its_users_words() {
     assert_eq!(thread.agent_nickname, text("Ada"));
     assert_eq!(thread.agent_role, text("explorer"));
     assert_eq!(thread.agent_path, text("/root"));
-    assert_eq!(thread.token_usage, text("{\"total_tokens\":7}"));
+    assert_eq!(
+        thread.token_usage,
+        text(r#"{"cache_write_input_tokens": 2, "total_tokens": 7}"#),
+        "as the log has it"
+    );
     assert_eq!((thread.item_count, thread.next_ordinal.get()), (10, 10));
     assert_eq!(thread.damaged_count, 0);
 }
