@@ -22,12 +22,13 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// A fresh owner: this process, and a number among its stores.
-pub(crate) fn new_owner() -> LeaseOwner {
-    static STORES: AtomicU64 = AtomicU64::new(0);
+/// A fresh owner: this process, and a number among its backfills. Two of one store are two owners:
+/// otherwise each would take the lease from the other, again and again.
+pub(crate) fn new_owner(process: &ProcessIdentity) -> LeaseOwner {
+    static BACKFILLS: AtomicU64 = AtomicU64::new(0);
     LeaseOwner {
-        process: ProcessIdentity::current(),
-        store: STORES.fetch_add(1, Ordering::Relaxed),
+        process: process.clone(),
+        backfill: BACKFILLS.fetch_add(1, Ordering::Relaxed),
     }
 }
 
@@ -63,15 +64,17 @@ pub(crate) fn claim(
     }
 }
 
-/// The lease of an owner of `epoch` that is still at work, or `None` when a later owner has taken
-/// over: nothing may be committed then.
+/// The lease of an owner of `epoch` that is still at work, or `None` when another owner has taken
+/// over: nothing may be committed then. The epoch alone does not tell: an index that was made anew
+/// begins to count again.
 pub(crate) fn extended(
     found: &LeaseRow,
     epoch: Epoch,
     owner: &LeaseOwner,
     now: UtcMicros,
 ) -> Option<LeaseRow> {
-    (found.epoch == epoch).then(|| LeaseRow {
+    let is_held = matches!(&found.held, Some(held) if held.owner == *owner);
+    (found.epoch == epoch && is_held).then(|| LeaseRow {
         epoch,
         held: Some(held_until(owner, now)),
     })
@@ -95,6 +98,10 @@ mod tests {
 
     const NOW: UtcMicros = UtcMicros::new(1_000_000_000);
 
+    fn fresh() -> LeaseOwner {
+        new_owner(&ProcessIdentity::current())
+    }
+
     fn later(seconds: i64) -> UtcMicros {
         UtcMicros::new(NOW.get() + seconds * 1_000_000)
     }
@@ -108,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_its_owner_s_until_it_ends() {
-        let (me, other) = (new_owner(), new_owner());
+        let (me, other) = (fresh(), fresh());
         assert_ne!(me, other);
         let mine = granted(claim(&LeaseRow::default(), &me, NOW, |_| true));
         assert_eq!(mine.epoch, Epoch(1));
@@ -124,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_dead_owner_is_replaced_at_once() {
-        let (me, other) = (new_owner(), new_owner());
+        let (me, other) = (fresh(), fresh());
         let mine = granted(claim(&LeaseRow::default(), &me, NOW, |_| true));
         let theirs = granted(claim(&mine, &other, NOW, |process| {
             assert_eq!(*process, me.process);
@@ -135,14 +142,14 @@ mod tests {
 
     #[test]
     fn an_end_that_a_clock_set_back_has_put_far_away_does_not_hold() {
-        let (me, other) = (new_owner(), new_owner());
+        let (me, other) = (fresh(), fresh());
         let mine = granted(claim(&LeaseRow::default(), &me, later(3600), |_| true));
         assert_eq!(granted(claim(&mine, &other, NOW, |_| true)).epoch, Epoch(2));
     }
 
     #[test]
     fn an_owner_that_wakes_up_too_late_can_not_extend() {
-        let (me, other) = (new_owner(), new_owner());
+        let (me, other) = (fresh(), fresh());
         let mine = granted(claim(&LeaseRow::default(), &me, NOW, |_| true));
         let again = extended(&mine, mine.epoch, &me, later(5)).unwrap();
         assert_eq!(again.held.as_ref().unwrap().expires, later(15));
@@ -156,10 +163,25 @@ mod tests {
 
     #[test]
     fn an_owner_that_comes_again_has_a_new_epoch() {
-        let me = new_owner();
+        let me = fresh();
         let first = granted(claim(&LeaseRow::default(), &me, NOW, |_| true));
         let done = released(first.epoch);
         assert_eq!(granted(claim(&done, &me, NOW, |_| true)).epoch, Epoch(2));
         assert_eq!(granted(claim(&first, &me, NOW, |_| true)).epoch, Epoch(2));
+    }
+
+    /// An index was made anew while another store filled it. The second store's first epoch was the
+    /// first one's, too, which went on writing, and told in the end that the new index was complete.
+    #[test]
+    fn an_owner_of_the_same_epoch_of_another_index_can_not_extend() {
+        let (me, other) = (fresh(), fresh());
+        let before = granted(claim(&LeaseRow::default(), &me, NOW, |_| true));
+        let anew = granted(claim(&LeaseRow::default(), &other, NOW, |_| true));
+        assert_eq!(before.epoch, anew.epoch);
+        assert_eq!(extended(&anew, before.epoch, &me, later(1)), None);
+        assert_eq!(
+            extended(&released(anew.epoch), before.epoch, &me, later(1)),
+            None
+        );
     }
 }

@@ -148,8 +148,8 @@ pub(crate) struct FailureRow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LeaseOwner {
     pub(crate) process: ProcessIdentity,
-    /// Which of the process's stores.
-    pub(crate) store: u64,
+    /// Which of the process's backfills.
+    pub(crate) backfill: u64,
 }
 
 /// The fencing number of a lease: a later owner has a larger one.

@@ -92,10 +92,13 @@ impl Store {
         let dead = memory.marks.iter().filter(|marks| !marks.alive);
         suspects.extend(dead.cloned().map(Suspect::DeadWriter));
         if asked.sweep {
-            suspects.extend(self.swept_logs(&memory.take_unswept()));
-            suspects.extend(self.swept_logs(&memory.logs));
-            suspects.extend(self.changed_failures(news.failures.unwrap_or_default()));
-            memory.note_sweep(began);
+            let mut found = self.swept_logs(&memory.take_unswept());
+            found.extend(self.swept_logs(&memory.logs));
+            found.extend(self.changed_failures(news.failures.unwrap_or_default()));
+            memory.note_sweep(began, &found);
+            suspects.extend(found);
+        } else if breadth == Breadth::Logs {
+            suspects.extend(memory.unsettled());
         }
         Ok(suspects)
     }
@@ -143,12 +146,12 @@ impl Store {
         suspects
     }
 
-    fn changed_names(&self, state: &StateRow) -> Result<Option<Suspect>, Fault> {
+    pub(super) fn changed_names(&self, state: &StateRow) -> Result<Option<Suspect>> {
         let path = self.home().session_index_path();
         let look = match self.disk().stat(&path) {
             Ok(stat) => Some(Look::from(stat)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(crate::Error::io("look at", &path, error).into()),
+            Err(error) => return Err(crate::Error::io("look at", &path, error)),
         };
         Ok((look != state.names).then_some(Suspect::Names))
     }

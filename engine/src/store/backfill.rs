@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use selvedge_codec::UtcMicros;
+
 use super::around::Breadth;
 use super::examine::{Seen, Subject};
 use super::{Store, parallel};
+use crate::disk::FileKind;
 use crate::home::LogPath;
 use crate::index::{
     Applied, Batch, Claim, Database, DirRow, Epoch, FailureRow, Fault, LastBackfill, LeaseOwner,
     LeaseRow, Look, Outcome, StateRow, Tables, View, WriteTransaction, apply, claim, extended,
-    released,
+    new_owner, released,
 };
 use crate::listing::{Coverage, Walk, walk};
 use crate::process::ProcessIdentity;
@@ -56,9 +59,16 @@ struct Plan {
     dirs: Vec<(String, Option<DirRow>)>,
 }
 
+/// A claim that was granted: what each commit under it is checked against.
+#[derive(Debug)]
+pub(super) struct Tenure {
+    owner: LeaseOwner,
+    epoch: Epoch,
+}
+
 /// What a claim of the lease gave.
 pub(super) enum Lease {
-    Mine(Epoch),
+    Mine(Tenure),
     Held(LeaseOwner),
 }
 
@@ -144,11 +154,14 @@ impl Store {
                 return self.reconcile_in(index, &suspects);
             }
             match self.claim_lease(index)? {
-                Lease::Mine(epoch) => {
-                    if let Ok(projected) = self.fill(index, epoch, progress)? {
-                        return Ok(projected);
+                Lease::Mine(tenure) => match self.fill(index, &tenure, progress) {
+                    Ok(Ok(projected)) => return Ok(projected),
+                    Ok(Err(Fenced)) => {}
+                    Err(fault) => {
+                        self.give_up(index, &tenure);
+                        return Err(fault);
                     }
-                }
+                },
                 Lease::Held(owner) if Instant::now() >= deadline => {
                     return Err(Fault::Engine(Error::TimedOut {
                         waiting_for: format!(
@@ -166,7 +179,8 @@ impl Store {
 
     pub(super) fn claim_lease(&self, index: &Database) -> Result<Lease, Fault> {
         let now = || self.context.clock.now();
-        let decide = |found: &LeaseRow| claim(found, &self.owner, now(), ProcessIdentity::is_alive);
+        let owner = new_owner(&self.process);
+        let decide = |found: &LeaseRow| claim(found, &owner, now(), ProcessIdentity::is_alive);
         // A lease that is held is not worth a write transaction to see.
         if let Claim::Held(owner) = index.read(|txn| Ok(decide(&txn.lease()?)))? {
             return Ok(Lease::Held(owner));
@@ -174,24 +188,37 @@ impl Store {
         self.write(index, |txn, state| match decide(&txn.lease()?) {
             Claim::Held(owner) => Ok(Outcome::Leave(Lease::Held(owner))),
             Claim::Granted(lease) => {
-                let epoch = lease.epoch;
+                let tenure = Tenure {
+                    owner: owner.clone(),
+                    epoch: lease.epoch,
+                };
                 txn.put_lease(&lease)?;
                 txn.put_state(state)?;
-                Ok(Outcome::Commit(Lease::Mine(epoch)))
+                Ok(Outcome::Commit(Lease::Mine(tenure)))
             }
         })
+    }
+
+    /// Lets go of the lease after a backfill that failed, so that nobody waits for its end.
+    fn give_up(&self, index: &Database, tenure: &Tenure) {
+        let given_up = self.write_leased(index, tenure, |txn, _| {
+            txn.put_lease(&released(tenure.epoch))
+        });
+        if given_up.is_err() {
+            tracing::debug!(?tenure, "the lease of a failed backfill ends by itself");
+        }
     }
 
     /// Writes under the lease: nothing, when it was lost.
     pub(super) fn write_leased<T>(
         &self,
         index: &Database,
-        epoch: Epoch,
+        tenure: &Tenure,
         work: impl Fn(&mut WriteTransaction<'_>, &mut StateRow) -> Result<T, Fault>,
     ) -> Result<Result<T, Fenced>, Fault> {
         self.write(index, |txn, state| {
             let now = self.context.clock.now();
-            match extended(&txn.lease()?, epoch, &self.owner, now) {
+            match extended(&txn.lease()?, tenure.epoch, &tenure.owner, now) {
                 None => Ok(Outcome::Leave(Err(Fenced))),
                 Some(lease) => {
                     txn.put_lease(&lease)?;
@@ -205,17 +232,18 @@ impl Store {
     fn fill(
         &self,
         index: &Database,
-        epoch: Epoch,
+        tenure: &Tenure,
         progress: &(dyn Fn(BackfillProgress) + Sync),
     ) -> Result<Result<u64, Fenced>, Fault> {
         let began = Instant::now();
         self.take_names_in(index)?;
+        let looked = self.context.clock.now();
         let found = walk(self.disk(), self.home())?;
-        let plan = self.plan(index, found)?;
+        let plan = self.plan(index, (found, looked))?;
         let total = plan.todo.len() as u64;
         progress(BackfillProgress { total, done: 0 });
         let mut again = Vec::new();
-        let first = self.write_leased(index, epoch, |txn, state| {
+        let first = self.write_leased(index, tenure, |txn, state| {
             state.pending = total;
             apply(txn, state, &plan.first)
         })?;
@@ -224,7 +252,7 @@ impl Store {
         };
         again.extend(first.again);
         let filled = self.project_all(index, &plan.todo, |batch, done| {
-            let applied = self.write_leased(index, epoch, |txn, state| {
+            let applied = self.write_leased(index, tenure, |txn, state| {
                 state.pending = total.saturating_sub(done);
                 apply(txn, state, batch)
             })?;
@@ -241,21 +269,21 @@ impl Store {
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             projected: total,
         };
-        self.finish(index, epoch, (&plan.dirs, last))
+        self.finish(index, tenure, (&plan.dirs, last))
             .map(|done| done.map(|()| total))
     }
 
     fn finish(
         &self,
         index: &Database,
-        epoch: Epoch,
+        tenure: &Tenure,
         (dirs, last): (&[(String, Option<DirRow>)], LastBackfill),
     ) -> Result<Result<(), Fenced>, Fault> {
         let batch = Batch {
             dirs: dirs.to_vec(),
             ..Batch::default()
         };
-        self.write_leased(index, epoch, |txn, state| {
+        self.write_leased(index, tenure, |txn, state| {
             state.is_complete = true;
             state.pending = 0;
             state.boot_id.clone_from(&self.boot_id);
@@ -263,13 +291,13 @@ impl Store {
             if last.projected > 0 {
                 state.last_backfill = Some(last);
             }
-            txn.put_lease(&released(epoch))?;
+            txn.put_lease(&released(tenure.epoch))?;
             apply(txn, state, &batch).map(drop)
         })
     }
 
     /// What is to be done to get from what the index knows to what was found.
-    fn plan(&self, index: &Database, found: Walk) -> Result<Plan, Fault> {
+    fn plan(&self, index: &Database, (found, looked): (Walk, UtcMicros)) -> Result<Plan, Fault> {
         let (paths, failures, dirs) =
             index.read(|txn| Ok((txn.paths()?, txn.failures()?, txn.dirs()?)))?;
         let mut plan = Plan::default();
@@ -284,7 +312,15 @@ impl Store {
                 plan.todo.push(log.path);
             }
         }
-        plan.first.gone = known.into_keys().collect();
+        // What the walk did not meet may have been made, and taken in, after its folder was listed.
+        for path in known.into_keys() {
+            let is_hidden = found.failures.iter().any(|at| is_below(&path, &at.path));
+            if !is_hidden && self.would_be_met(&path) {
+                plan.todo.push(path);
+            } else {
+                plan.first.gone.push(path);
+            }
+        }
         for failure in &found.failures {
             healed.remove(failure.path.as_str());
             let row = FailureRow {
@@ -299,11 +335,22 @@ impl Store {
         let mut gone = dirs;
         for dir in found.dirs {
             gone.remove(&dir.path);
-            let row = self.dir_row(&dir);
+            let row = self.dir_row(&dir, looked);
             plan.dirs.push((dir.path, Some(row)));
         }
         plan.dirs.extend(gone.into_keys().map(|dir| (dir, None)));
         Ok(plan)
+    }
+
+    /// Whether a log lies where a walk meets it: no folder above it is a link.
+    fn would_be_met(&self, path: &LogPath) -> bool {
+        let path = path.as_str();
+        let is = |below: &str, kind| {
+            let stat = self.disk().stat(&self.home().resolve(below));
+            stat.is_ok_and(|stat| stat.kind == kind)
+        };
+        let mut folders = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+        folders.all(|folder| is(folder, FileKind::Directory)) && is(path, FileKind::File)
     }
 
     /// Projects logs on all cores, and has `commit` take them in, in large batches.
@@ -339,6 +386,11 @@ impl Store {
             done
         })
     }
+}
+
+fn is_below(path: &LogPath, dir: &str) -> bool {
+    let below = path.as_str().strip_prefix(dir);
+    below.is_some_and(|below| below.starts_with('/'))
 }
 
 /// Gathers results into batches.

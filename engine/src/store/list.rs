@@ -189,6 +189,7 @@ impl Store {
             }
         }
         let rows = self.take_in_all(index, &dirs, paths)?;
+        self.memory().settle(suspects);
         for marks in dead {
             crate::home::marks::remove(self.disk(), marks)?;
         }

@@ -2,12 +2,13 @@
 //! folders, the logs that other tools may write, and the marks of other stores. All of it is void
 //! as soon as the index says that somebody has changed it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use selvedge_codec::ThreadId;
 
+use super::Suspect;
 use crate::home::{Home, LogPath, OpenMarkFile};
 use crate::index::{DirRow, Fault, Look, PathRow, StateRow, Tables, is_foreign};
 
@@ -63,6 +64,13 @@ pub(super) struct Fresh {
     pub(super) logs: Option<Vec<(LogPath, PathRow)>>,
 }
 
+fn logs_among(suspects: &[Suspect]) -> impl Iterator<Item = &LogPath> {
+    suspects.iter().filter_map(|suspect| match suspect {
+        Suspect::Log(path) => Some(path),
+        _ => None,
+    })
+}
+
 /// What a store remembers.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -76,6 +84,9 @@ pub(super) struct Memory {
     pub(super) marks: Vec<OpenMarkFile>,
     /// Since when the logs need not be swept again.
     swept: Option<Instant>,
+    /// What sweeps found and nobody has taken in yet: it is told to every listing until then, which
+    /// may come before the one that swept has had it taken in.
+    unsettled: BTreeSet<LogPath>,
     /// The same for the logs that other processes have open, where they are many.
     looked_at_open: Option<Instant>,
 }
@@ -149,7 +160,20 @@ impl Memory {
         self.remembered.lines_epoch = None;
     }
 
-    pub(super) fn note_sweep(&mut self, began: Instant) {
+    pub(super) fn note_sweep(&mut self, began: Instant, found: &[Suspect]) {
         self.swept = Some(began);
+        self.unsettled = logs_among(found).cloned().collect();
+    }
+
+    /// What is still to be taken in of what sweeps found.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = Suspect> {
+        self.unsettled.iter().cloned().map(Suspect::Log)
+    }
+
+    /// These were looked at and taken in.
+    pub(super) fn settle(&mut self, suspects: &[Suspect]) {
+        for path in logs_among(suspects) {
+            self.unsettled.remove(path);
+        }
     }
 }

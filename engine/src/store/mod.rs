@@ -29,13 +29,10 @@ use selvedge_codec::ThreadId;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{Disk, RealDisk};
 use crate::home::Home;
-use crate::index::{
-    Database, Fault, LeaseOwner, Outcome, StateRow, Table, Tables, View, WriteTransaction,
-    new_owner,
-};
+use crate::index::{Database, Fault, Outcome, StateRow, Table, Tables, View, WriteTransaction};
 use crate::listing::{Coverage, check_home};
 use crate::log::LogContext;
-use crate::process::boot_id;
+use crate::process::{ProcessIdentity, boot_id};
 use crate::{CorruptReason, Error, InvalidRequest, Result};
 
 pub use crate::index::LastBackfill;
@@ -99,7 +96,8 @@ impl StoreOptions {
 pub struct Store {
     context: LogContext,
     index: Option<Database>,
-    owner: LeaseOwner,
+    /// This process: asked for once, like the running boot.
+    process: ProcessIdentity,
     /// The running boot: asked for once, since a process does not outlive it.
     boot_id: String,
     /// Locked while the home is looked around in, never while redb is waited for.
@@ -146,7 +144,7 @@ impl Store {
         let store = Self {
             context: LogContext::new(disk, clock, home),
             index,
-            owner: new_owner(),
+            process: ProcessIdentity::current(),
             boot_id: boot_id(),
             memory: Mutex::default(),
             was_complete: AtomicBool::new(false),

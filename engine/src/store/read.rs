@@ -48,13 +48,36 @@ impl Store {
     /// As [`Store::find`].
     pub fn read_thread(&self, id: ThreadId) -> Result<ThreadSummary> {
         match self.row(id)? {
-            Some(row) => Ok(row.into_summary()),
+            Some(row) => self.named(row),
             None => {
                 let mut summary = self.project_by_walk(id)?.thread.summary;
                 SessionNames::load(self.disk(), self.home())?.apply(&mut summary);
                 Ok(summary)
             }
         }
+    }
+
+    /// A row's summary, with the thread's name as the file beside the logs has it now.
+    fn named(&self, mut row: ThreadRow) -> Result<ThreadSummary> {
+        if let Some(index) = &self.index {
+            let state = match index.read(|txn| txn.state()) {
+                Ok(state) => state,
+                Err(fault) => match self.error(index, fault) {
+                    why if self.is_of_index(&why) => None,
+                    why => return Err(why),
+                },
+            };
+            let is_changed = match &state {
+                Some(state) => self.changed_names(state)?.is_some(),
+                None => true,
+            };
+            if is_changed {
+                // Only read: a listing takes the names over.
+                let names = SessionNames::load(self.disk(), self.home())?;
+                row.outside_name = names.get(row.thread.summary.thread_id).map(str::to_owned);
+            }
+        }
+        Ok(row.into_summary())
     }
 
     /// Reads a thread's turns.

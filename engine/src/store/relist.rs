@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use selvedge_codec::UtcMicros;
+
 use super::Store;
 use crate::disk::FileKind;
 use crate::home::{Home, LogPath};
@@ -47,6 +49,7 @@ impl Store {
             if !listed.insert(dir.clone()) {
                 continue;
             }
+            let looked = self.context.clock.now();
             let listing = list_dir(self.disk(), self.home(), &dir);
             let is_listed = matches!(listing, Ok(Some(_)));
             let known = index.read(|txn| {
@@ -62,6 +65,7 @@ impl Store {
             })?;
             match listing {
                 Ok(Some(listing)) => {
+                    let listing = (listing, looked);
                     to_list.extend(self.compare_listing(listing, &known, &mut relisted));
                 }
                 Ok(None) => relisted.forget(&dir, known, None),
@@ -74,7 +78,7 @@ impl Store {
     /// Compares a listing with what the index knows; gives the folders to list next.
     fn compare_listing(
         &self,
-        listing: DirListing,
+        (listing, looked): (DirListing, UtcMicros),
         known: &KnownBelow,
         relisted: &mut Relisted,
     ) -> Vec<String> {
@@ -112,7 +116,7 @@ impl Store {
             .batch
             .forgotten
             .extend(healed.into_iter().map(str::to_owned));
-        let row = self.dir_row(&listing.dir);
+        let row = self.dir_row(&listing.dir, looked);
         if known.dirs.get(dir) != Some(&row) {
             relisted.batch.dirs.push((dir.clone(), Some(row)));
         }
@@ -122,13 +126,13 @@ impl Store {
             .collect()
     }
 
-    /// A folder's row after this look at it.
-    pub(super) fn dir_row(&self, dir: &FoundDir) -> DirRow {
-        let now = self.context.clock.now().get().saturating_mul(1000);
+    /// A folder's row after a look at it, which began at `looked`: how long it took proves nothing.
+    pub(super) fn dir_row(&self, dir: &FoundDir, looked: UtcMicros) -> DirRow {
+        let looked = looked.get().saturating_mul(1000);
         DirRow {
             mtime_nanos: dir.stat.mtime_nanos,
             inode: dir.stat.inode,
-            is_proven: now.saturating_sub(dir.stat.mtime_nanos) > PROOF_NANOS,
+            is_proven: looked.saturating_sub(dir.stat.mtime_nanos) > PROOF_NANOS,
         }
     }
 

@@ -6,9 +6,11 @@
 
 mod damage;
 mod home;
+mod hooked_disk;
 mod import;
 mod lease;
 mod listing;
+mod looking;
 mod processes;
 mod property;
 

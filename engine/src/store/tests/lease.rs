@@ -35,7 +35,7 @@ fn a_waiter_gets_an_error_in_time_and_takes_over_when_the_lease_ends() {
     let clock = Arc::new(ManualClock::new(UtcMicros::new(1_800_000_000_000_000)));
     let (stuck, waiter) = (store_at(&home, &clock), store_at(&home, &clock));
     let index = stuck.index.as_ref().unwrap();
-    let Lease::Mine(epoch) = stuck.claim_lease(index).unwrap() else {
+    let Lease::Mine(tenure) = stuck.claim_lease(index).unwrap() else {
         panic!("nobody else has it");
     };
     let refused = waiter.backfill(Duration::from_millis(30), &|_| ());
@@ -51,7 +51,7 @@ fn a_waiter_gets_an_error_in_time_and_takes_over_when_the_lease_ends() {
     let report = waiter.backfill(Duration::ZERO, &|_| ()).unwrap();
     assert_eq!(report.coverage, Coverage::Complete { failed: 0 });
     // The first owner wakes up: not a byte of what it would write is taken.
-    let late = stuck.write_leased(index, epoch, |_, state| {
+    let late = stuck.write_leased(index, &tenure, |_, state| {
         state.is_complete = false;
         Ok(())
     });
@@ -70,8 +70,9 @@ fn the_owner_s_own_death_frees_the_lease_at_once() {
     store
         .write(index, |txn, state| {
             let mut lease = txn_lease(txn)?;
-            let mut owner = store.owner.clone();
-            owner.process.start_ticks += 1;
+            let mut process = store.process.clone();
+            process.start_ticks += 1;
+            let owner = crate::index::new_owner(&process);
             lease.epoch.0 += 1;
             lease.held = Some(crate::index::HeldLease {
                 owner,
@@ -112,4 +113,44 @@ fn stores_that_backfill_at_the_same_time_both_end_with_a_complete_index() {
     assert_eq!(projected, 300, "each log was read once");
     let report = home.store().verify().unwrap();
     assert!(report.ok, "{report:?}");
+}
+
+/// While one store filled an index, another one made it anew. The first went on under an epoch
+/// that the new index had counted to as well, and told that it was complete, of which only the
+/// rest of its own work was in it.
+#[test]
+fn a_backfill_writes_nothing_to_an_index_that_was_made_anew_meanwhile() {
+    let home = home();
+    let (one, other) = (home.store(), home.store());
+    let index = one.index.as_ref().unwrap();
+    let Lease::Mine(tenure) = one.claim_lease(index).unwrap() else {
+        panic!("nobody else has it");
+    };
+    let anew = other.index.as_ref().unwrap();
+    anew.discard().unwrap();
+    assert!(matches!(other.claim_lease(anew), Ok(Lease::Mine(_))));
+    let late = one.write_leased(index, &tenure, |txn, state| {
+        state.is_complete = true;
+        txn.put_state(state)
+    });
+    assert!(late.unwrap().is_err());
+    assert!(matches!(
+        other.coverage().unwrap(),
+        Coverage::Partial { .. }
+    ));
+}
+
+/// Two backfills of one store took the lease from each other, as its owner may, and each began
+/// again when it found out.
+#[test]
+fn a_store_s_second_backfill_waits_for_its_first() {
+    let home = home();
+    let store = home.store();
+    let index = store.index.as_ref().unwrap();
+    assert!(matches!(store.claim_lease(index), Ok(Lease::Mine(_))));
+    let refused = store.backfill(Duration::from_millis(30), &|_| ());
+    assert!(
+        matches!(refused, Err(Error::TimedOut { .. })),
+        "{refused:?}"
+    );
 }
