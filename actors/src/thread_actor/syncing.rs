@@ -171,6 +171,7 @@ impl ThreadActor {
                 tracing::warn!(thread_id = %self.shared.thread_id, %error, "a log can't be mended");
                 self.failed_mends = self.failed_mends.saturating_add(1);
                 self.arm_tick();
+                self.give_up_permit();
             }
         }
     }
@@ -181,21 +182,34 @@ impl ThreadActor {
             tracing::warn!(thread_id = %self.shared.thread_id, %error, "a sync failed");
         }
         self.release().await;
+        if self.permit.is_some() {
+            self.env.permits.pass_on();
+        }
     }
 
     /// Closes the file and lets go of what an idle thread does not need.
     async fn release(&mut self) {
-        if self.log.here().is_some_and(ThreadLog::has_handle) {
-            // A failed log keeps its file, and its permit, until it is mended.
-            if let Err(error) = self.off_runtime(ThreadLog::release_handle).await {
-                tracing::warn!(thread_id = %self.shared.thread_id, %error, "a log stays open");
-                self.arm_tick();
-                return;
-            }
+        if self.log.here().is_some_and(ThreadLog::has_handle)
+            && let Err(error) = self.off_runtime(ThreadLog::release_handle).await
+        {
+            tracing::warn!(thread_id = %self.shared.thread_id, %error, "a log can't be closed");
         }
-        self.permit = None;
         self.tick = None;
         self.waiters.shrink_to_fit();
+        let failed = |log: &ThreadLog| log.state() == LogState::Failed;
+        if self.log.here().is_some_and(failed) {
+            // To be mended.
+            self.arm_tick();
+        }
+        self.give_up_permit();
+    }
+
+    /// Gives the permit back if the log has no file open. One that can't be mended has none, so
+    /// that it keeps no other from its own.
+    fn give_up_permit(&mut self) {
+        if !self.log.here().is_some_and(ThreadLog::has_handle) {
+            self.permit = None;
+        }
     }
 
     /// Tells everybody who waited for no more than what is synced now.

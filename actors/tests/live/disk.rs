@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use selvedge_codec::{ByteLength, ByteOffset};
 use selvedge_engine::disk::{DirEntry, Disk, DiskFile, FileStat, OpenMode, RealDisk};
 
-/// The machine's disk, watched. Only logs are counted and fail; index and locks never do.
+/// The machine's disk, watched. Only logs are counted, and fail; the index fails on its own.
 #[derive(Debug, Clone, Default)]
 pub struct TestDisk {
     state: Arc<State>,
@@ -23,6 +23,7 @@ struct State {
     syncs: AtomicU64,
     fail_writes: AtomicBool,
     fail_syncs: AtomicBool,
+    fail_index: AtomicBool,
     panic_writes: AtomicBool,
     panic_syncs: AtomicBool,
     held: Mutex<bool>,
@@ -58,6 +59,11 @@ impl TestDisk {
         self.state.fail_syncs.store(fail, SeqCst);
     }
 
+    /// The index can't be written, as on a full disk.
+    pub fn fail_index(&self, fail: bool) {
+        self.state.fail_index.store(fail, SeqCst);
+    }
+
     /// Writes to logs panic.
     pub fn panic_writes(&self, panic: bool) {
         self.state.panic_writes.store(panic, SeqCst);
@@ -80,6 +86,17 @@ struct TestFile {
     file: Box<dyn DiskFile>,
     /// `None` for what is no log.
     state: Option<Arc<State>>,
+    /// `None` for what is no index.
+    index: Option<Arc<State>>,
+}
+
+impl TestFile {
+    fn check_index(&self) -> io::Result<()> {
+        match &self.index {
+            Some(state) if state.fail_index.load(SeqCst) => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Drop for TestFile {
@@ -101,7 +118,9 @@ impl Disk for TestDisk {
             self.state.most_open_logs.fetch_max(open, SeqCst);
             Arc::clone(&self.state)
         });
-        Ok(Box::new(TestFile { file, state }))
+        let is_index = path.file_name().is_some_and(|name| name == "index.redb");
+        let index = is_index.then(|| Arc::clone(&self.state));
+        Ok(Box::new(TestFile { file, state, index }))
     }
 
     fn stat(&self, path: &Path) -> io::Result<FileStat> {
@@ -143,6 +162,7 @@ impl DiskFile for TestFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: ByteOffset) -> io::Result<()> {
+        self.check_index()?;
         if let Some(state) = &self.state {
             state.writes.fetch_add(1, SeqCst);
             assert!(!state.panic_writes.load(SeqCst), "poisoned write");
@@ -154,6 +174,7 @@ impl DiskFile for TestFile {
     }
 
     fn set_len(&self, len: ByteLength) -> io::Result<()> {
+        self.check_index()?;
         self.file.set_len(len)
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use selvedge_actors::{AppendOptions, Durability, Selvedge, ThreadState};
 use selvedge_codec::Ordinal;
 use selvedge_engine::Error;
+use selvedge_engine::listing::ListQuery;
 
 use crate::{TestHome, says, start};
 
@@ -173,5 +174,28 @@ async fn a_panicking_sync_fails_its_waiters_and_loses_nothing_acknowledged() {
             .contains("written")
     );
     assert!(history.damage.is_empty() && history.torn_tail.is_none());
+    store.shutdown().await.unwrap();
+}
+
+/// The disk was full, and the index could not take in what the logs had room for. Listings and
+/// reads told of a full disk, although the logs have all answers.
+#[tokio::test]
+async fn everything_is_read_while_the_index_can_not_be_written() {
+    let home = TestHome::new();
+    let store = home.open_lazy().await;
+    let thread = store.start_thread(start()).await.unwrap();
+    let id = thread.thread_id();
+    thread.append(vec![says("a")]).await.unwrap();
+    assert_eq!(store.read_thread(id).await.unwrap().item_count, 2);
+    home.disk.fail_index(true);
+    thread.append(vec![says("b")]).await.unwrap();
+    let page = store.list_threads(ListQuery::default()).await.unwrap();
+    assert_eq!(page.threads[0].item_count, 3);
+    assert_eq!(store.read_thread(id).await.unwrap().item_count, 3);
+    assert_eq!(store.turns(id).await.unwrap().len(), 2);
+    assert_eq!(store.load_history(id).await.unwrap().records.len(), 3);
+    home.disk.fail_index(false);
+    let page = store.list_threads(ListQuery::default()).await.unwrap();
+    assert_eq!(page.threads[0].item_count, 3);
     store.shutdown().await.unwrap();
 }

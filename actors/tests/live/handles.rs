@@ -72,3 +72,49 @@ async fn one_handle_serves_many_busy_threads() {
     }
     store.shutdown().await.unwrap();
 }
+
+/// Of several threads that waited for a file at once all but one asked nobody for it: they got it
+/// only once its holder had been idle for a sync interval.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_handle_serves_many_threads_that_are_busy_at_once() {
+    let home = TestHome::new();
+    let options = home.options().max_open_logs(1);
+    let options = options.sync_interval(Duration::from_secs(3600));
+    let store = Selvedge::open(options).await.unwrap();
+    let mut appends = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let thread = store.start_thread(start()).await.unwrap();
+        appends.spawn(async move {
+            for _ in 0..5 {
+                thread.append(vec![says("a")]).await.unwrap();
+            }
+        });
+    }
+    appends.join_all().await;
+    assert_eq!(home.disk.most_open_logs(), 1);
+    store.shutdown().await.unwrap();
+}
+
+/// A log that could not be mended kept its file, and with it the others from theirs.
+#[tokio::test]
+async fn a_failed_log_keeps_no_other_from_its_file() {
+    let home = TestHome::new();
+    let options = home.options().max_open_logs(1);
+    let options = options.sync_interval(Duration::from_secs(3600));
+    let store = Selvedge::open(options).await.unwrap();
+    let (failed, other) = (
+        store.start_thread(start()).await.unwrap(),
+        store.start_thread(start()).await.unwrap(),
+    );
+    failed.append(vec![says("a")]).await.unwrap();
+    home.disk.fail_syncs(true);
+    assert!(failed.flush().await.is_err());
+    other.append(vec![says("b")]).await.unwrap();
+    home.disk.fail_syncs(false);
+    failed.flush().await.unwrap();
+    // A log that is mended is opened anew before its old file is closed.
+    assert!(home.disk.most_open_logs() <= 2);
+    let history = store.load_history(failed.thread_id()).await.unwrap();
+    assert_eq!(history.records.len(), 2);
+    store.shutdown().await.unwrap();
+}

@@ -25,7 +25,7 @@ impl ThreadLog {
     /// # Errors
     /// [`Error::Io`] and [`Error::OutOfSpace`] when it fails again, and [`Error::Corrupt`] when
     /// the file lacks what was durable: the log is [`LogState::Failed`] still, and nothing
-    /// acknowledged is lost from memory. [`Error::Closed`].
+    /// acknowledged is lost from memory; it holds no file then. [`Error::Closed`].
     pub fn recover(&mut self) -> Result<()> {
         match self.state {
             LogState::Failed => {}
@@ -38,7 +38,11 @@ impl ThreadLog {
                 self.failure = None;
                 Ok(())
             }
-            Err(error) => Err(self.fail(error)),
+            Err(error) => {
+                // Nothing is believed of the file as it was open, and the next attempt opens it anew.
+                self.handle = None;
+                Err(self.fail(error))
+            }
         }
     }
 

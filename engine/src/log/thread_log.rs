@@ -388,7 +388,7 @@ impl ThreadLog {
     /// first, since only this handle is sure to hear of a failure. Writing opens another.
     ///
     /// # Errors
-    /// As [`ThreadLog::sync`]; the handle stays then.
+    /// As [`ThreadLog::sync`]; the handle stays then, unless it had failed before.
     pub fn release_handle(&mut self) -> Result<()> {
         if self.state == LogState::Live && !self.tail.kept().is_empty()
             || self.state == LogState::Failed
