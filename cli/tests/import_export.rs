@@ -197,3 +197,17 @@ fn an_export_never_replaces_a_file_unasked() {
     home.run(&["export", CLOCK, "-o", "/dev/null"])
         .fails(1, "/dev/null");
 }
+
+/// A log could not be read, and the export of all threads was told to have gone well.
+#[test]
+fn an_export_of_all_threads_fails_where_a_log_can_not_be_read() {
+    let homes = Homes::new();
+    let home = homes.bundled();
+    write(&home.0.join("sessions/bad.rlog"), b"no log at all");
+    let out = homes.path("out");
+    let run = home.run(&["export", "--all", "-o", out.to_str().unwrap()]);
+    assert_eq!(run.code, Some(1));
+    let why = &run.stderr;
+    assert!(why.contains("1 of 6 exports failed"), "{why}");
+    assert_eq!(logs(&out).len(), 5);
+}

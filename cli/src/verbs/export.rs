@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use selvedge::{
-    Direction, ListQuery, MAX_PAGE_SIZE, RealDisk, ThreadFilter, ThreadId, ThreadSummary, jsonl,
+    Coverage, Direction, ListQuery, MAX_PAGE_SIZE, RealDisk, ThreadFilter, ThreadId, ThreadSummary,
+    jsonl,
 };
 
 use super::history::tell_damage;
@@ -78,11 +79,20 @@ impl<'a> Export<'a> {
     }
 }
 
-/// Exports every thread. One that can't be exported is told, and keeps no other from it.
+/// Exports every thread. One that can't be exported is told, and keeps no other from it; so is a log
+/// that can't be read: whoever asked for all of them must not take the rest for that.
 fn export_all(export: &Export<'_>) -> Result<Outcome> {
-    let threads = all_threads(export.home)?;
+    let (threads, coverage) = all_threads(export.home)?;
+    super::list::tell_coverage(coverage);
+    let unread = match coverage {
+        Coverage::Complete { failed } => failed,
+        Coverage::Partial {
+            pending, failed, ..
+        } => pending.saturating_add(failed).max(1),
+    };
+    let unread = usize::try_from(unread).unwrap_or(usize::MAX);
     let mut answer = Answer::new();
-    let mut failed = 0;
+    let mut failed = unread;
     for thread in &threads {
         match export.to_file(thread, &mut answer) {
             Err(error @ CliError::Stdout(_)) => return Err(error),
@@ -97,7 +107,7 @@ fn export_all(export: &Export<'_>) -> Result<Outcome> {
     if failed > 0 {
         return Err(CliError::Some {
             failed,
-            all: threads.len(),
+            all: threads.len().saturating_add(unread),
             what: "exports",
         });
     }
@@ -105,8 +115,9 @@ fn export_all(export: &Export<'_>) -> Result<Outcome> {
 }
 
 /// Every thread of the home, archived ones and those in which nothing was said included.
-fn all_threads(home: &OpenHome) -> Result<Vec<ThreadSummary>> {
+fn all_threads(home: &OpenHome) -> Result<(Vec<ThreadSummary>, Coverage)> {
     let mut threads = Vec::new();
+    let mut coverage = Coverage::Complete { failed: 0 };
     for archived in [false, true] {
         let mut query = ListQuery {
             filter: ThreadFilter {
@@ -121,12 +132,12 @@ fn all_threads(home: &OpenHome) -> Result<Vec<ThreadSummary>> {
         loop {
             let page = home.wait(home.store().list_threads(query.clone()))?;
             threads.extend(page.threads);
-            super::list::tell_coverage(page.coverage);
+            coverage = page.coverage;
             query.cursor = page.next_cursor;
             if query.cursor.is_none() {
                 break;
             }
         }
     }
-    Ok(threads)
+    Ok((threads, coverage))
 }
