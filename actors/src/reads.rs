@@ -1,5 +1,6 @@
 //! Reads: what this process has acknowledged is in every answer.
 
+use std::io;
 use std::sync::Arc;
 
 use kameo::actor::ActorRef;
@@ -93,7 +94,13 @@ impl Selvedge {
         self.read(move |store| {
             let context = store.log_context();
             let file = context.home.log_file(&found.path);
-            load_history(&*context.disk, &file, found.format)
+            match load_history(&*context.disk, &file, found.format) {
+                // It was moved since it was found.
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    store.history(thread_id)
+                }
+                loaded => loaded,
+            }
         })
         .await
     }

@@ -196,12 +196,12 @@ impl ThreadActor {
         }
         self.tick = None;
         self.waiters.shrink_to_fit();
+        self.give_up_permit();
         let failed = |log: &ThreadLog| log.state() == LogState::Failed;
-        if self.log.here().is_some_and(failed) {
-            // To be mended.
+        if self.permit.is_some() || self.log.here().is_some_and(failed) {
+            // To be mended. Whoever holds a permit is not idle, and hears who wants it.
             self.arm_tick();
         }
-        self.give_up_permit();
     }
 
     /// Gives the permit back if the log has no file open. One that can't be mended has none, so

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use selvedge_actors::{IndexMode, Selvedge};
+use selvedge_engine::disk::Disk;
 use selvedge_engine::listing::{Coverage, ListQuery};
 
 use crate::{TestHome, says, start, turn_ends};
@@ -79,4 +80,26 @@ fn everything_works_without_a_second_worker() {
         assert_eq!(listed(&store).await, ["a"]);
         store.shutdown().await.unwrap();
     });
+}
+
+/// Another tool had archived a thread that was live. Its history was looked for where the thread's
+/// actor knew its log to be.
+#[tokio::test]
+async fn the_history_of_a_live_thread_is_found_where_its_log_was_moved_to() {
+    let home = TestHome::new();
+    let store = home.open_lazy().await;
+    let thread = store.start_thread(start()).await.unwrap();
+    thread.append(vec![says("a")]).await.unwrap();
+    thread.flush().await.unwrap();
+    let path = thread.snapshot().await.unwrap().path.unwrap();
+    let archive = home.dir.path().join("archived_sessions");
+    home.disk.create_dir(&archive).unwrap();
+    home.disk
+        .rename(
+            &home.dir.path().join(path.as_str()),
+            &archive.join(path.file_name()),
+        )
+        .unwrap();
+    let history = store.load_history(thread.thread_id()).await.unwrap();
+    assert_eq!(history.records.len(), 2);
 }

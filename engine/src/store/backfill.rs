@@ -228,6 +228,30 @@ impl Store {
         })
     }
 
+    /// Does what writes nothing, and makes the lease last until it is done.
+    fn keeping_lease<T>(
+        &self,
+        index: &Database,
+        tenure: &Tenure,
+        work: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        std::thread::scope(|scope| {
+            let (done, is_done) = sync_channel::<()>(0);
+            scope.spawn(move || {
+                while is_done.recv_timeout(COMMIT_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                    let kept = self.write_leased(index, tenure, |_, _| Ok(()));
+                    if matches!(kept, Ok(Err(Fenced))) {
+                        // The first commit will find out.
+                        break;
+                    }
+                }
+            });
+            let worked = work();
+            drop(done);
+            worked
+        })
+    }
+
     /// Covers the home, as the owner of the lease.
     fn fill(
         &self,
@@ -237,9 +261,11 @@ impl Store {
     ) -> Result<Result<u64, Fenced>, Fault> {
         let began = Instant::now();
         self.take_names_in(index)?;
-        let looked = self.context.clock.now();
-        let found = walk(self.disk(), self.home())?;
-        let plan = self.plan(index, (found, looked))?;
+        let plan = self.keeping_lease(index, tenure, || {
+            let looked = self.context.clock.now();
+            let found = walk(self.disk(), self.home())?;
+            self.plan(index, (found, looked))
+        })?;
         let total = plan.todo.len() as u64;
         progress(BackfillProgress { total, done: 0 });
         let mut again = Vec::new();

@@ -1,11 +1,14 @@
 //! Only one store backfills at a time, and none is waited for without a bound.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use selvedge_codec::UtcMicros;
 
 use super::home::{TestHome, WAIT, thread};
+use super::hooked_disk::HookedDisk;
 use crate::Error;
 use crate::clock::ManualClock;
 use crate::index::Outcome;
@@ -153,4 +156,40 @@ fn a_store_s_second_backfill_waits_for_its_first() {
         matches!(refused, Err(Error::TimedOut { .. })),
         "{refused:?}"
     );
+}
+
+/// It took longer to walk a home than a lease lasts without a commit. Another process took over,
+/// walked, and lost the lease in the same way: neither ever got to write.
+#[test]
+fn a_lease_lasts_while_its_owner_walks_the_home() {
+    let home = home();
+    let clock = Arc::new(ManualClock::new(UtcMicros::new(1_800_000_000_000_000)));
+    let other = store_at(&home, &clock);
+    let (slow, watched) = (Arc::clone(&clock), home.store());
+    let is_held = AtomicBool::new(false);
+    let disk = HookedDisk(move |dir: &Path| {
+        if !dir.ends_with("sessions") || is_held.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        slow.advance_micros(9_000_000);
+        let index = watched.index.as_ref().unwrap();
+        let expires = || index.read(crate::index::Tables::lease);
+        let first = expires().unwrap().held.unwrap().expires;
+        while expires().unwrap().held.unwrap().expires == first {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        slow.advance_micros(9_000_000);
+        assert!(matches!(
+            other.claim_lease(other.index.as_ref().unwrap()),
+            Ok(Lease::Held(_))
+        ));
+    });
+    let store = Store::open(StoreOptions {
+        disk: Arc::new(disk),
+        clock,
+        ..home.options()
+    })
+    .unwrap();
+    let report = store.backfill(WAIT, &|_| ()).unwrap();
+    assert_eq!(report.projected, 5);
 }
