@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use kameo::message::{Context, Message};
 use kameo::reply::DelegatedReply;
-use selvedge_engine::Result;
 use selvedge_engine::store::{BackfillProgress, BackfillReport};
+use selvedge_engine::{Error, Result};
 
 use super::{Indexer, Waiter, optional};
 use crate::io_pool::Running;
@@ -66,7 +66,7 @@ impl Indexer {
         if let Some((_, waiter)) = self.backfill.running.take() {
             match (waiter, outcome) {
                 (Some(waiter), outcome) => waiter.send(outcome),
-                (None, Ok(_report)) => {}
+                (None, Ok(_) | Err(Error::Closed { .. })) => {}
                 (None, Err(error)) => {
                     tracing::warn!(%error, "the index could not be completed in the background");
                 }
@@ -74,6 +74,17 @@ impl Indexer {
         }
         if let Some((backfill, waiter)) = self.backfill.waiting.pop_front() {
             self.start_backfill(backfill, waiter).await;
+        }
+    }
+
+    /// Ends the backfill that is running, and begins no other: nothing touches the home after it.
+    pub(super) async fn stop_backfills(&mut self) {
+        self.store.stop_backfill();
+        // Whoever waits is told that the store is closed.
+        self.backfill.waiting.clear();
+        if self.backfill.running.is_some() {
+            let outcome = self.backfill.done().await;
+            self.finish_backfill(outcome).await;
         }
     }
 

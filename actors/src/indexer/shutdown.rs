@@ -6,7 +6,7 @@ use selvedge_engine::Result;
 use super::{Indexer, Wanted};
 
 /// Finishes what is running and what waits, indexes what is left, and ends the actor. A backfill
-/// is not waited for: what it has committed stays, and the next one goes on from there.
+/// is stopped: what it has committed stays, and the next one goes on from there.
 #[derive(Debug)]
 pub(crate) struct Shutdown;
 
@@ -19,11 +19,11 @@ impl Message<Shutdown> for Indexer {
         let mut last = Ok(());
         loop {
             self.start_wanted().await;
-            let Some(job) = &mut self.job else {
-                return last;
-            };
+            let Some(job) = &mut self.job else { break };
             last = (&mut job.running).await.and_then(|done| done);
             self.finish_job(last.clone());
         }
+        self.stop_backfills().await;
+        last
     }
 }

@@ -1,5 +1,8 @@
 //! The life of one thread.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use selvedge_actors::{AppendOptions, Durability, InitGuard, StartThread, ThreadState};
 use selvedge_codec::Ordinal;
 use selvedge_engine::listing::ListQuery;
@@ -384,4 +387,31 @@ async fn an_empty_batch_is_refused() {
         ThreadState::Deferred
     );
     store.shutdown().await.unwrap();
+}
+
+/// A store was shut down in the middle of a backfill, which went on in its home all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_backfill_outlives_a_shutdown() {
+    let home = TestHome::new();
+    let store = home.open().await;
+    let (told, begun) = tokio::sync::oneshot::channel();
+    let told = std::sync::Mutex::new(Some(told));
+    let running = Arc::new(());
+    let held = Arc::clone(&running);
+    let other = store.clone();
+    let mut backfill = tokio::task::JoinSet::new();
+    backfill.spawn(async move {
+        let progress = move |_| {
+            let _running = &held;
+            if let Some(told) = told.lock().unwrap().take() {
+                told.send(()).unwrap();
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        };
+        other.rebuild(progress).await
+    });
+    begun.await.unwrap();
+    store.shutdown().await.unwrap();
+    assert_eq!(Arc::strong_count(&running), 1, "its job is over");
+    drop(backfill.join_next().await);
 }

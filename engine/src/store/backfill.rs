@@ -82,7 +82,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::TimedOut`] when another process is still at it after `wait`, or holds the index;
-    /// [`Error::Io`] and [`Error::OutOfSpace`] when the index can't be written.
+    /// [`Error::Io`] and [`Error::OutOfSpace`] when the index can't be written;
+    /// [`Error::Closed`] after [`Store::stop_backfill`].
     pub fn backfill(
         &self,
         wait: Duration,
@@ -145,6 +146,7 @@ impl Store {
     ) -> Result<u64, Fault> {
         let deadline = Instant::now() + wait;
         loop {
+            self.check_stopped()?;
             let is_complete = index.read(|txn| {
                 let state = txn.state()?;
                 Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
@@ -389,8 +391,10 @@ impl Store {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = |results: SyncSender<Result<Option<Seen>, Fault>>| {
             while let Some(path) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let seen = index
-                    .read(|txn| Subject::of(txn, path))
+                let seen = self
+                    .check_stopped()
+                    .map_err(Fault::from)
+                    .and_then(|()| index.read(|txn| Subject::of(txn, path)))
                     .and_then(|subject| Ok(self.examine(subject)?));
                 if stop.load(Ordering::Relaxed) || results.send(seen).is_err() {
                     break;

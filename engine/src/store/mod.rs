@@ -105,6 +105,8 @@ pub struct Store {
     /// Whether a backfill of this store has covered the home, so that an index that is replaced
     /// afterwards is filled again.
     was_complete: AtomicBool,
+    /// Set when no backfill is to go on.
+    is_stopped: AtomicBool,
 }
 
 impl Store {
@@ -148,6 +150,7 @@ impl Store {
             boot_id: boot_id(),
             memory: Mutex::default(),
             was_complete: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
         };
         if let Some(index) = &store.index {
             match index.read(|_| Ok(())) {
@@ -181,6 +184,20 @@ impl Store {
             Some(index) => index
                 .read(|txn| self.coverage_in(txn, txn.state()?.as_ref()))
                 .map_err(|fault| self.error(index, fault)),
+        }
+    }
+
+    /// Ends a backfill that is running as soon as the log it is at is read, with
+    /// [`Error::Closed`]. What it has taken in stays, and the next one goes on from there. For a
+    /// store that is about to be closed: none is begun any more.
+    pub fn stop_backfill(&self) {
+        self.is_stopped.store(true, Ordering::Release);
+    }
+
+    fn check_stopped(&self) -> Result<()> {
+        match self.is_stopped.load(Ordering::Acquire) {
+            true => Err(Error::Closed { what: "the store" }),
+            false => Ok(()),
         }
     }
 
