@@ -196,6 +196,10 @@ fn the_index_never_writes_a_log() {
 #[test]
 fn each_wall_is_whole() {
     for path in sources() {
+        // A benchmark's peers stand behind no wall of ours, and it reads the machine's own files.
+        if path.starts_with("benches/") {
+            continue;
+        }
         for line in code_of(&path) {
             let code = without_comment(&line);
             for (word, places) in WALLS {
