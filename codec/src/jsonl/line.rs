@@ -168,8 +168,9 @@ pub fn item_from_line(line: Bytes) -> Result<Item, CodecError> {
 /// byte, or the canonical line around its payload.
 ///
 /// # Errors
-/// [`CodecError::NotARecordLine`] for a whole line that holds a newline, and
-/// [`CodecError::NotJson`] for a type that JSON can't spell. Nothing is written then.
+/// [`CodecError::NotARecordLine`] for a whole line that holds a newline,
+/// [`CodecError::BadRecordType`] for a type out of bounds, and [`CodecError::NotJson`] for one that
+/// JSON can't spell. Nothing is written then.
 pub fn render_line(record: &Record, out: &mut Vec<u8>) -> Result<(), CodecError> {
     if record.encoding == PayloadEncoding::JsonLine {
         if memchr::memchr(b'\n', &record.body).is_some() {
@@ -178,6 +179,7 @@ pub fn render_line(record: &Record, out: &mut Vec<u8>) -> Result<(), CodecError>
         out.extend_from_slice(&record.body);
         return Ok(());
     }
+    RecordType::check_name(record.record_type.as_str())?;
     let name = serde_json::to_string(record.record_type.as_str()).map_err(|error| {
         CodecError::NotJson {
             why: error.to_string(),

@@ -67,7 +67,8 @@ pub struct DirEntry {
     reason = "every method fails as the operating system does"
 )]
 pub trait Disk: Debug + Send + Sync + 'static {
-    /// Opens a file. Refuses to follow a symbolic link in the last component.
+    /// Opens a file. Refuses to follow a symbolic link in the last component, and whatever could
+    /// make a reader wait: a pipe, a socket, a device.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
     /// Looks at a path without following a symbolic link.
     fn stat(&self, path: &Path) -> io::Result<FileStat>;
@@ -101,6 +102,12 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn read_at(&self, buffer: &mut [u8], offset: ByteOffset) -> io::Result<usize>;
     /// Writes all of `bytes` at `offset`.
     fn write_all_at(&self, bytes: &[u8], offset: ByteOffset) -> io::Result<()>;
+    /// Writes all of `bytes` at the end of the file, wherever another process has moved it.
+    fn append_all(&self, bytes: &[u8]) -> io::Result<()> {
+        // Somebody else's append in between is overwritten: real files know better.
+        let end = ByteOffset::new(self.len()?.get());
+        self.write_all_at(bytes, end)
+    }
     /// Cuts or extends the file with zeros.
     fn set_len(&self, len: ByteLength) -> io::Result<()>;
     /// Makes the data and length durable (`fdatasync`).
@@ -114,14 +121,44 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn is_locked_elsewhere(&self, range: Range<u64>) -> io::Result<bool>;
 }
 
+/// More than this is asked for before it is taken: an allocation that fails ends the process.
+const LARGE_BYTES: usize = 16 << 20;
+
 /// Reads `range` of a file, or as much of it as there is.
 ///
 /// # Errors
-/// As the operating system does.
+/// As the operating system does, and [`io::ErrorKind::OutOfMemory`] for more than memory holds.
 pub fn read_range(file: &dyn DiskFile, from: ByteOffset, len: ByteLength) -> io::Result<Vec<u8>> {
     let wanted = usize::try_from(len.get()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    if wanted > LARGE_BYTES {
+        Vec::<u8>::new()
+            .try_reserve_exact(wanted)
+            .map_err(|_| io::ErrorKind::OutOfMemory)?;
+    }
     let mut buffer = vec![0; wanted];
     let read = file.read_at(&mut buffer, from)?;
     buffer.truncate(read);
     Ok(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of 64 TiB, all of it a hole, lay among the logs. The buffer for it could not be
+    /// allocated, which ended the process that had listed the home.
+    #[test]
+    fn a_file_larger_than_memory_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = RealDisk
+            .open(&dir.path().join("log"), OpenMode::CreateNew)
+            .unwrap();
+        let length = ByteLength::new(1 << 46);
+        // A file system that holds no file of this length needs no telling.
+        let length = file
+            .set_len(length)
+            .map_or(ByteLength::new(1 << 62), |()| length);
+        let error = read_range(&*file, ByteOffset::ZERO, length).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+    }
 }

@@ -15,6 +15,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use rustix::io::{ReadWriteFlags, pwritev2};
 use selvedge_codec::{ByteLength, ByteOffset};
 
 use super::{DirEntry, Disk, DiskFile, FileKind, FileStat, OpenMode};
@@ -59,7 +60,9 @@ impl Disk for RealDisk {
         options
             .read(true)
             .mode(FILE_MODE)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
+            // Of a regular file O_NONBLOCK changes nothing; opening a pipe would wait for its other
+            // end.
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
         match mode {
             OpenMode::Read => &mut options,
             OpenMode::Write => options.write(true),
@@ -67,6 +70,9 @@ impl Disk for RealDisk {
             OpenMode::CreateOrOpen => options.write(true).create(true),
         };
         let file = options.open(path)?;
+        if kind_of(&file.metadata()?) == FileKind::Other {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         Ok(Box::new(RealFile(file)))
     }
 
@@ -151,6 +157,19 @@ impl DiskFile for RealFile {
         self.0.write_all_at(bytes, offset.get())
     }
 
+    fn append_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let parts = [io::IoSlice::new(bytes)];
+            match pwritev2(&self.0, &parts, 0, ReadWriteFlags::APPEND) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     fn set_len(&self, len: ByteLength) -> io::Result<()> {
         self.0.set_len(len.get())
     }
@@ -230,6 +249,27 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(RealDisk.open(&link, OpenMode::Read).is_err());
         assert_eq!(RealDisk.stat(&link).unwrap().kind, FileKind::Other);
+    }
+
+    /// A log was replaced by a named pipe after it had been listed. Opening it waited for a writer,
+    /// who never came, and held an I/O thread for ever; opened for writing, it passed for an empty
+    /// log.
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for mode in [OpenMode::Read, OpenMode::Write, OpenMode::CreateOrOpen] {
+            let error = RealDisk.open(&path, mode).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{mode:?}");
+        }
+        assert_eq!(
+            RealDisk
+                .open(&path, OpenMode::CreateNew)
+                .unwrap_err()
+                .kind(),
+            io::ErrorKind::AlreadyExists
+        );
     }
 
     #[test]

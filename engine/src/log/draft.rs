@@ -25,6 +25,15 @@ impl Draft {
         }
     }
 
+    /// Makes room for so many records that somebody else has written before these.
+    pub(super) fn give_way(&mut self, records: u64) {
+        self.next_ordinal = self.next_ordinal.plus(records);
+        for appended in &mut self.appended {
+            appended.first_ordinal = appended.first_ordinal.plus(records);
+            appended.last_ordinal = appended.last_ordinal.plus(records);
+        }
+    }
+
     /// The records of one batch.
     pub(super) fn records(&mut self, batch: Vec<Item>) -> Vec<Record> {
         let first_ordinal = self.next_ordinal;

@@ -6,13 +6,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use selvedge_codec::ByteOffset;
+use selvedge_codec::jsonl::item_from_line;
+
 use super::handle::LogHandle;
 use super::sync;
 use super::thread_log::{LogState, ThreadLog};
 use super::writer::Writer;
 use crate::disk::OpenMode;
 use crate::{CorruptReason, Error, Result};
-use selvedge_codec::ByteOffset;
 
 impl ThreadLog {
     /// Makes a failed log usable again: opens the file anew, writes what was acknowledged and not
@@ -106,11 +109,7 @@ impl ThreadLog {
     fn blank_out(&self, handle: &LogHandle, len: ByteOffset) -> Result<()> {
         let end = self.tail.end();
         let beyond = handle.read(end, len)?;
-        let ours = beyond
-            .iter()
-            .zip(&self.unacknowledged)
-            .take_while(|(found, written)| found == written)
-            .count();
+        let ours = length_of_ours(&beyond, &self.unacknowledged);
         if ours == beyond.len() {
             handle.cut(end)
         } else {
@@ -118,4 +117,28 @@ impl ThreadLog {
             handle.write(&vec![b'\n'; ours], end)
         }
     }
+}
+
+/// How far another tool's line may look like ours by chance, unless it does from its start.
+const MAX_CHANCE_BYTES: usize = 4096;
+
+/// How many of the bytes that were found are what a failed write left, which wrote `written` as far
+/// as it came. Another tool's line behind it may begin as ours would have gone on.
+fn length_of_ours(found: &Bytes, written: &[u8]) -> usize {
+    let pairs = found.iter().zip(written);
+    let same = pairs.take_while(|(found, written)| found == written);
+    let most = same.count();
+    let (before, after) = found.split_at(most);
+    let line = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
+    let Some(rest) = memchr::memchr(b'\n', after) else {
+        return most;
+    };
+    let near = line.max(most.saturating_sub(MAX_CHANCE_BYTES));
+    let mut starts = [line].into_iter().chain(near..=most);
+    starts
+        .find(|start| {
+            found.get(*start) == Some(&b'{')
+                && item_from_line(found.slice(*start..most + rest)).is_ok()
+        })
+        .unwrap_or(most)
 }

@@ -56,6 +56,11 @@ impl LogHandle {
         self.file.write_all_at(bytes, at).map_err(self.io("write"))
     }
 
+    /// Writes at the end of the file, wherever another process has moved it.
+    pub(super) fn append(&self, bytes: &[u8]) -> Result<()> {
+        self.file.append_all(bytes).map_err(self.io("write"))
+    }
+
     pub(super) fn cut(&self, end: ByteOffset) -> Result<()> {
         self.file
             .set_len(ByteLength::new(end.get()))

@@ -5,11 +5,10 @@
 
 use bytes::Bytes;
 use selvedge_codec::jsonl::{LineEvent, LineScanStart, render_line, scan};
+use selvedge_codec::view::View;
 use selvedge_codec::{
-    ByteLength, ByteOffset, CodecError, Item, Ordinal, PayloadEncoding, Record, RecordType,
-    ThreadId, TurnId,
+    ByteLength, ByteOffset, CodecError, Item, Ordinal, PayloadEncoding, Record, ThreadId, TurnId,
 };
-use serde::Deserialize;
 
 use super::Damage;
 use super::draft::{Draft, follow_turn};
@@ -99,17 +98,18 @@ impl LinesWriter {
 
 pub(super) fn look(bytes: &Bytes, thread_id: ThreadId, name: Option<ThreadId>) -> Look {
     let mut lines = scan(bytes.clone(), LineScanStart::default());
-    let (mut turn, mut damage, mut meta) = (None, Vec::new(), None);
+    let (mut turn, mut damage) = (None, Vec::new());
+    let mut meta = OwnMeta {
+        name,
+        ..OwnMeta::default()
+    };
     let mut records = 0_u64;
     while let Some(event) = lines.next() {
         match event {
             LineEvent::Record { record, .. } => {
                 records += 1;
                 follow_turn(&mut turn, &record);
-                // A later meta is copied history.
-                if meta.is_none() && record.record_type == RecordType::SessionMeta {
-                    meta = Some(thread_of_meta(&record));
-                }
+                meta.take(&record);
             }
             LineEvent::BadLine {
                 offset,
@@ -117,6 +117,7 @@ pub(super) fn look(bytes: &Bytes, thread_id: ThreadId, name: Option<ThreadId>) -
                 why,
             } => {
                 let ordinal = lines.state().next_ordinal;
+                meta.head_is_damaged |= records == 0;
                 damage.push(Damage {
                     offset,
                     length,
@@ -138,7 +139,7 @@ pub(super) fn look(bytes: &Bytes, thread_id: ThreadId, name: Option<ThreadId>) -
     Look {
         found: Found::Lines(FoundLines {
             thread_id,
-            meta: meta.flatten(),
+            meta: meta.found.flatten(),
             name,
             length: ByteLength::new(bytes.len() as u64),
             records,
@@ -157,13 +158,30 @@ pub(super) fn look(bytes: &Bytes, thread_id: ThreadId, name: Option<ThreadId>) -
     }
 }
 
-/// The thread that a meta names.
-fn thread_of_meta(record: &Record) -> Option<ThreadId> {
-    #[derive(Deserialize)]
-    struct Meta {
-        id: Option<String>,
+/// The log's own meta, by the rule that its projection goes by: it is the first one, and a later
+/// one is copied history. Where the first lines are damaged, the own meta may be among them.
+#[derive(Default)]
+struct OwnMeta {
+    /// The thread that the file's name names.
+    name: Option<ThreadId>,
+    /// Whether nothing but damage came before the first record.
+    head_is_damaged: bool,
+    /// The thread that the meta names, once it is found.
+    found: Option<Option<ThreadId>>,
+}
+
+impl OwnMeta {
+    fn take(&mut self, record: &Record) {
+        if self.found.is_some() {
+            return;
+        }
+        let Ok(View::SessionMeta(meta)) = View::of(record) else {
+            return;
+        };
+        let id = meta.thread_id();
+        let certain = self.name.filter(|_| self.head_is_damaged);
+        if certain.is_none() || id.is_none() || id == certain {
+            self.found = Some(id);
+        }
     }
-    let payload = record.payload_json().ok()?;
-    let meta: Meta = serde_json::from_str(payload.get()).ok()?;
-    meta.id?.parse().ok()
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use selvedge_codec::{ByteLength, ByteOffset, ThreadId};
 
 use super::context::LogContext;
+use super::draft::Draft;
 use super::handle::LogHandle;
 use super::recovery::{Decision, RecoveryReport, decide};
 use super::tail::Tail;
@@ -192,6 +193,45 @@ impl ThreadLog {
                 expected: ByteLength::new(self.tail.end().get()),
             },
         }
+    }
+
+    /// Writes the lines that the buffer holds from `mark` on behind all that the tool which owns
+    /// the log has written. What it has appended since the last look comes before them.
+    pub(super) fn append_lines(
+        &mut self,
+        handle: &LogHandle,
+        mark: usize,
+        draft: &mut Draft,
+    ) -> Result<()> {
+        let ours = self.tail.since(mark);
+        handle.append(ours)?;
+        let end = self.tail.base().plus(mark as u64);
+        let found = handle.stat()?.len;
+        let len = ByteOffset::new(found.get());
+        if len == end.plus(ours.len() as u64) {
+            return Ok(());
+        }
+        let beyond = handle.read(end, len)?;
+        let at = memchr::memmem::find(&beyond, ours).ok_or_else(|| self.shorter(found))?;
+        let (theirs, start) = (beyond.slice(..at), end.plus(at as u64));
+        if !theirs.is_empty() && !theirs.ends_with(b"\n") && !ours.starts_with(b"\n") {
+            // The first of our lines is the end of half a line of theirs. A blank line is nothing.
+            handle.write(&vec![b'\n'; ours.len()], start)?;
+            self.tail.take_back(mark);
+            let error = io::Error::other("another tool is just writing a line");
+            return Err(Error::io("write", handle.path(), error));
+        }
+        // What follows ours is read before the next append.
+        if let Writer::Lines(writer) = &mut self.writer
+            && !theirs.is_empty()
+        {
+            let unread = handle.read(writer.unread_from(), start)?;
+            let next_ordinal = writer.absorb(&unread, &mut self.turn);
+            let before = self.tail.next_ordinal();
+            draft.give_way(next_ordinal.get().saturating_sub(before.get()));
+            self.tail.precede(mark, &theirs);
+        }
+        Ok(())
     }
 
     /// Takes in what the tool that owns a JSON-lines log has appended since the last look.

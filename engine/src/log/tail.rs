@@ -117,6 +117,12 @@ impl Tail {
         taken
     }
 
+    /// Somebody else has appended `bytes` before what is in the buffer from `mark` on.
+    pub(super) fn precede(&mut self, mark: usize, bytes: &[u8]) {
+        let mark = mark.min(self.kept.len());
+        self.kept.splice(mark..mark, bytes.iter().copied());
+    }
+
     /// What is in the buffer was written: it counts from now on.
     pub(super) fn acknowledge(&mut self, next_ordinal: Ordinal) {
         self.next_ordinal = self.next_ordinal.max(next_ordinal);

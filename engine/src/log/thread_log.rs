@@ -263,7 +263,11 @@ impl ThreadLog {
             self.tail.take_back(mark);
             return Err(InvalidRequest::Codec(why).into());
         }
-        if let Err(error) = handle.write(self.tail.since(mark), end) {
+        let written = match self.writer {
+            Writer::Native(_) => handle.write(self.tail.since(mark), end),
+            Writer::Lines(_) => self.append_lines(&handle, mark, &mut draft),
+        };
+        if let Err(error) = written {
             self.unacknowledged = self.tail.take_back(mark);
             let error = self.fail(error);
             // At once, if it can be: a reader would take whole batches for acknowledged ones.

@@ -92,6 +92,8 @@ struct State {
     calls: Vec<(Op, PathBuf)>,
     /// What a power loss leaves of a file.
     durable: HashMap<PathBuf, Vec<u8>>,
+    /// What somebody else appends to a log just before the next write to it.
+    before_write: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -104,6 +106,11 @@ impl FaultyDisk {
 
     pub(super) fn inject(&self, fault: Fault) {
         self.state().faults.push(fault);
+    }
+
+    /// Lets somebody else append to a log just before the next write to it.
+    pub(super) fn precede_write(&self, text: &str) {
+        self.state().before_write = Some(text.as_bytes().to_vec());
     }
 
     pub(super) fn heal(&self) {
@@ -228,6 +235,17 @@ struct FaultyFile {
     inner: Box<dyn DiskFile>,
 }
 
+impl FaultyFile {
+    /// Does what somebody else does before a write.
+    fn come_before(&self) -> io::Result<()> {
+        if !self.path.to_string_lossy().contains("rollout-") {
+            return Ok(());
+        }
+        let theirs = self.disk.state().before_write.take();
+        theirs.map_or(Ok(()), |theirs| self.inner.append_all(&theirs))
+    }
+}
+
 impl DiskFile for FaultyFile {
     fn stat(&self) -> io::Result<FileStat> {
         self.disk.check(Op::Stat, &self.path)?;
@@ -245,11 +263,24 @@ impl DiskFile for FaultyFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: ByteOffset) -> io::Result<()> {
+        self.come_before()?;
         match self.disk.call(Op::Write, &self.path) {
             Ok(()) => self.inner.write_all_at(bytes, offset),
             Err(fault) => {
                 let written = &bytes[..fault.short.min(bytes.len())];
                 self.inner.write_all_at(written, offset)?;
+                Err(io::Error::from_raw_os_error(fault.errno))
+            }
+        }
+    }
+
+    fn append_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.come_before()?;
+        match self.disk.call(Op::Write, &self.path) {
+            Ok(()) => self.inner.append_all(bytes),
+            Err(fault) => {
+                self.inner
+                    .append_all(&bytes[..fault.short.min(bytes.len())])?;
                 Err(io::Error::from_raw_os_error(fault.errno))
             }
         }

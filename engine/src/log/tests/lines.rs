@@ -489,3 +489,106 @@ fn a_single_fault_anywhere_costs_a_try_and_nothing_else() {
         }
     }
 }
+
+/// A record type without a name was written, acknowledged, and a bad line to every reader.
+#[test]
+fn a_line_that_no_reader_would_take_is_refused() {
+    let fixture = Fixture::new(&meta());
+    let mut log = fixture.opened();
+    for name in [String::new(), "n".repeat(200)] {
+        let item = Item {
+            record_type: selvedge_codec::RecordType::Other(name.into()),
+            ..message("one")
+        };
+        let refused = log.append(vec![vec![item]]);
+        assert!(
+            matches!(refused, Err(Error::InvalidRequest(_))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(fixture.text(), meta());
+}
+
+/// The first line of a forked thread was damaged. Listings went by the file's name then, since
+/// the next meta may be copied history; a writer took that meta for the thread's own, and refused.
+#[test]
+fn a_damaged_meta_does_not_give_a_log_to_the_thread_it_was_copied_from() {
+    let other = meta().replace(ID, "019c7a54-0000-7e31-86dd-b589bd944286");
+    let fixture = Fixture::new(&format!("\u{feff}{}{other}{}", meta(), said("one")));
+    let listed = crate::projection::project(&RealDisk, &fixture.home.home(), &fixture.path, None);
+    assert_eq!(listed.unwrap().thread.summary.thread_id, id());
+    let (mut log, report) = fixture.open().unwrap();
+    assert_eq!(report.row, Row::Damaged);
+    append(&mut log, "two");
+    assert_eq!(fixture.records().1, 1);
+}
+
+/// The tool that owned the log appended a line after we had looked how long the file was, and
+/// before we wrote: what we wrote lay on top of it. Both kept their acknowledgement, one of them
+/// its bytes.
+#[test]
+fn what_its_owner_appends_at_the_very_moment_is_not_overwritten() {
+    let plain = |line: &str, _: u64| line.to_owned();
+    for numbered in [plain, with_ordinal] {
+        let fixture = Fixture::new(&numbered(&meta(), 0));
+        let mut log = fixture.opened();
+        append(&mut log, "one");
+        let theirs = numbered(&said("two"), 2) + &numbered(&said("three"), 3);
+        fixture.disk.precede_write(&theirs);
+        let appended = log
+            .append(vec![vec![message("four"), message("five")]])
+            .unwrap();
+        assert_eq!(appended[0].first_ordinal, Ordinal::new(4));
+        assert_eq!(appended[0].last_ordinal, Ordinal::new(5));
+        assert_eq!(append(&mut log, "six").first_ordinal, Ordinal::new(6));
+        let whole = ["one", "two", "three", "four", "five", "six"];
+        assert_eq!(fixture.messages(), whole);
+        // What is written again after a failed sync belongs where it was.
+        fixture.disk.inject(Fault::once(Op::Sync, EIO));
+        assert!(log.sync().is_err());
+        log.recover().unwrap();
+        assert_eq!(log.durable_next_ordinal(), Ordinal::new(7));
+        assert_eq!(fixture.messages(), whole);
+    }
+}
+
+/// As above, and what came in between was half a line: ours would have been its other half.
+#[test]
+fn a_line_that_would_be_glued_to_half_a_line_is_not_acknowledged() {
+    let fixture = Fixture::new(&meta());
+    let mut log = fixture.opened();
+    append(&mut log, "one");
+    fixture.disk.precede_write("{\"half");
+    assert!(try_append(&mut log, "refused").is_err());
+    append(&mut log, "two");
+    let (records, bad) = fixture.records();
+    assert_eq!(
+        (messages(&records), bad),
+        (vec!["one".into(), "two".into()], 1)
+    );
+    assert!(fixture.text().contains("{\"half\n"));
+}
+
+/// Of a failed write nothing had come to the file, which could not be looked at either at that
+/// moment. The owner's next line began as ours would have (so do all lines of a minute), and its
+/// first half was blanked out for ours.
+#[test]
+fn a_line_of_its_owner_that_begins_like_a_failed_one_stays_whole() {
+    for short in [0, 50, 69] {
+        let fixture = Fixture::new(&meta());
+        let mut log = fixture.opened();
+        append(&mut log, "one");
+        fixture.disk.inject(Fault {
+            short,
+            ..Fault::once(Op::Write, EIO)
+        });
+        fixture.disk.inject(Fault {
+            after: 1,
+            ..Fault::once(Op::Stat, EIO)
+        });
+        assert!(try_append(&mut log, "refused").is_err());
+        fixture.foreign(&said("theirs"));
+        append(&mut log, "two");
+        assert_eq!(fixture.messages(), ["one", "theirs", "two"], "{short}");
+    }
+}
