@@ -163,6 +163,10 @@ fn a_crate_knows_only_those_below_it() {
 fn an_engine_module_knows_only_those_before_it() {
     let mut seen = 0;
     for path in rust_files("engine/src") {
+        // Tests look at a layer from above.
+        if path.contains("/tests/") || path.ends_with("/tests.rs") {
+            continue;
+        }
         let below = path.strip_prefix("engine/src/").unwrap();
         let layer = below.split(['/', '.']).next().unwrap();
         let Some(place) = ENGINE_LAYERS.iter().position(|name| *name == layer) else {
