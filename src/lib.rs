@@ -1,1 +1,36 @@
-//! selvedge
+#![doc = include_str!("../README.md")]
+
+// The threads of an open home.
+pub use selvedge_actors::{
+    Ack, AppendOptions, Durability, Flushed, IndexMode, InitGuard, LiveThread, OpenOptions,
+    Selvedge, StartThread, ThreadSnapshot, ThreadState,
+};
+
+// What a log holds.
+pub use selvedge_codec::{
+    BatchPosition, ByteLength, ByteOffset, CodecError, EventClass, Item, Ordinal, PayloadEncoding,
+    Record, RecordType, ThreadId, TurnId, UtcMicros,
+};
+pub use selvedge_codec::{jsonl, view};
+pub use selvedge_engine::log::{Damage, History, LogPosition};
+
+// What can be asked of a home, and the answers.
+pub use selvedge_engine::home::{LogFormat, LogPath};
+pub use selvedge_engine::listing::{
+    Coverage, Direction, ListQuery, MAX_PAGE_SIZE, Page, SortKey, ThreadFilter, Verification,
+};
+pub use selvedge_engine::store::{
+    BackfillProgress, BackfillReport, FormatStats, FoundThread, ImportOutcome, ImportSource,
+    Imported, LastBackfill, LogDamage, LogReport, RowDifference, StoreStats, UnreadableLog,
+    VerifyReport,
+};
+pub use selvedge_engine::thread::{GitInfo, ThreadSummary, TurnStatus, TurnSummary};
+
+// What can go wrong.
+pub use selvedge_engine::{ConflictReason, CorruptReason, Error, InvalidRequest, Result};
+
+// The seams.
+pub use selvedge_engine::clock::{Clock, ManualClock, SystemClock};
+pub use selvedge_engine::disk::{
+    DirEntry, Disk, DiskFile, FileKind, FileStat, OpenMode, RealDisk, read_range,
+};

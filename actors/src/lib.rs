@@ -1,1 +1,28 @@
-//! actors
+//! Selvedge's live threads, on tokio and kameo; no type of either is in what this crate gives.
+//!
+//! [`Selvedge`] is the handle on an open home. Below it run three kinds of actors: the registry
+//! (the manager of live threads), one actor a live thread (the owner of its log), and the indexer
+//! (the one writer of the index in this process). Whatever can wait for the medium runs on a
+//! bounded pool of I/O threads, never on a runtime worker.
+
+mod handles;
+mod import;
+mod indexer;
+mod init_guard;
+mod io_pool;
+mod live_thread;
+mod options;
+mod reads;
+mod registry;
+mod selvedge;
+mod spawn;
+mod start_thread;
+mod thread_actor;
+
+pub use init_guard::InitGuard;
+pub use live_thread::{
+    Ack, AppendOptions, Durability, Flushed, LiveThread, ThreadSnapshot, ThreadState,
+};
+pub use options::{IndexMode, OpenOptions};
+pub use selvedge::Selvedge;
+pub use start_thread::StartThread;

@@ -116,6 +116,9 @@ pub enum InvalidRequest {
     /// The log is only read by this build.
     #[error("{} can only be read", .0.display())]
     ReadOnlyLog(PathBuf),
+    /// A file that was to be imported has not the name of a JSON-lines log.
+    #[error("{} is no JSON-lines log (.jsonl or .jsonl.zst)", .0.display())]
+    NotImportable(PathBuf),
     /// The thread has no log, so there is nothing on disk to work on.
     #[error("thread {0} is ephemeral: it has no log")]
     Ephemeral(ThreadId),

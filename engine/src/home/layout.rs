@@ -129,6 +129,12 @@ impl LogPath {
         self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
     }
 
+    /// Where a log of this name lies among the archived ones.
+    #[must_use]
+    pub fn in_archive(&self) -> Self {
+        Self(format!("{ARCHIVED}/{}", self.file_name()))
+    }
+
     /// Whether the log lies among the archived ones.
     #[must_use]
     pub fn is_archived(&self) -> bool {

@@ -167,10 +167,10 @@ impl Taking<'_, '_> {
             self.lose(path)?;
         }
         let known = self.txn.thread(id)?;
-        let is_known_here = |row: &ThreadRow| row.thread.summary.rollout_path == path.as_str();
+        let place = known.as_ref().and_then(ThreadRow::path);
         let stored = known
             .as_ref()
-            .filter(|row| is_known_here(row))
+            .filter(|_| place.as_ref() == Some(path))
             .map(|row| row.thread.checkpoint);
         if stored != *base || (base.is_none() && !projection.from_start) {
             self.applied.again.push(path.clone());
@@ -184,11 +184,7 @@ impl Taking<'_, '_> {
         self.txn.put_path(path, &entry)?;
         self.touched_lines |= is_foreign(path);
         self.txn.remove_failure(path.as_str())?;
-        let is_hidden = known.as_ref().is_some_and(|row| {
-            LogPath::new(row.thread.summary.rollout_path.clone())
-                .is_some_and(|other| prefer(&other, path).is_lt())
-        });
-        if is_hidden {
+        if place.is_some_and(|place| prefer(&place, path).is_lt()) {
             return Ok(());
         }
         self.put(known.as_ref(), projection)
@@ -209,22 +205,26 @@ impl Taking<'_, '_> {
         }
         self.txn.change_turns(id, &found.turns)?;
         self.txn.put_thread(known, &row, &mut self.order)?;
-        self.orphans.remove(&id);
         self.applied.rows += 1;
         Ok(())
     }
 
-    /// Other logs of the threads that have lost theirs. Rare enough to go through all paths.
+    /// Other logs of the threads that have lost theirs, which go before what they may have been
+    /// given since. Rare enough to go through all paths.
     fn look_for_heirs(&mut self) -> Result<(), Fault> {
         if self.orphans.is_empty() {
             return Ok(());
         }
-        let heirs = self.txn.paths()?.into_iter();
-        self.applied.again.extend(
-            heirs
-                .filter(|(_, entry)| self.orphans.contains(&entry.thread_id))
-                .map(|(path, _)| path),
-        );
+        for (path, entry) in self.txn.paths()? {
+            if !self.orphans.contains(&entry.thread_id) {
+                continue;
+            }
+            let row = self.txn.thread(entry.thread_id)?;
+            let place = row.and_then(|row| row.path());
+            if place.is_none_or(|place| prefer(&path, &place).is_lt()) {
+                self.applied.again.push(path);
+            }
+        }
         Ok(())
     }
 }

@@ -70,6 +70,11 @@ impl Group {
         Self::new(thread.is_archived(), !thread.has_user_message())
     }
 
+    /// The threads that a filter leaves out as long as no user has said anything in them.
+    pub(crate) fn empty(filter: &ThreadFilter) -> Self {
+        Self::new(filter.archived, true)
+    }
+
     /// The groups that a filter asks for.
     pub(crate) fn of_filter(filter: &ThreadFilter) -> impl Iterator<Item = Self> {
         let empty = filter

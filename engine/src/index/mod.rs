@@ -22,9 +22,11 @@ pub(crate) use check::check_keys;
 pub(crate) use database::{Database, Outcome, Table, View, WriteTransaction};
 pub(crate) use fault::Fault;
 pub(crate) use lease::{Claim, claim, extended, new_owner, released};
-pub(crate) use pages::read_page;
+pub(crate) use pages::{read_page, recent_empty_logs};
 pub use rows::LastBackfill;
 pub(crate) use rows::{
     DirRow, Epoch, FailureRow, LeaseOwner, LeaseRow, Look, PathRow, StateRow, ThreadRow,
 };
 pub(crate) use tables::Tables;
+#[cfg(test)]
+pub(crate) use {rows::HeldLease, tables::OrderChanges};

@@ -2,12 +2,16 @@
 
 use std::iter::Peekable;
 
+use super::apply::is_foreign;
 use super::database::{Entries, ReadTransaction, View};
 use super::fault::Fault;
 use super::keys::{Group, OrderRun, Scope, place_of};
 use super::rows::ThreadRow;
 use super::tables::Tables;
-use crate::listing::{Cursor, Direction, ListQuery, Matcher, PageRequest, sort_key};
+use crate::home::LogPath;
+use crate::listing::{
+    Cursor, Direction, ListQuery, Matcher, PageRequest, SortKey, ThreadFilter, sort_key,
+};
 
 /// Several ordered runs as one.
 struct Merged<'a> {
@@ -69,6 +73,29 @@ pub(crate) fn read_page(
         }
     }
     Ok(rows)
+}
+
+/// Logs that other tools may write and in which no user has said anything yet, the latest first.
+pub(crate) fn recent_empty_logs(
+    txn: &ReadTransaction,
+    filter: &ThreadFilter,
+    limit: usize,
+) -> Result<Vec<LogPath>, Fault> {
+    let run = OrderRun {
+        scope: Scope::ALL,
+        sort: SortKey::Updated,
+        group: Group::empty(filter),
+    };
+    let places = run.with_span(None, Direction::Descending, |span| {
+        txn.range(span, |key, _| place_of(key))
+    })?;
+    let mut paths = Vec::new();
+    for place in places.take(limit) {
+        let row = txn.thread(place?.thread_id)?;
+        let path = row.and_then(|row| row.path());
+        paths.extend(path.filter(is_foreign));
+    }
+    Ok(paths)
 }
 
 fn places<'a>(

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
 use crate::disk::FileStat;
+use crate::home::LogPath;
 use crate::process::ProcessIdentity;
 use crate::projection::ProjectedThread;
 use crate::thread::ThreadSummary;
@@ -102,6 +103,11 @@ impl ThreadRow {
         if name.is_none() {
             *name = self.outside_name.take();
         }
+    }
+
+    /// The log that it was made of. A row's path was one when it was written.
+    pub(crate) fn path(&self) -> Option<LogPath> {
+        LogPath::new(self.thread.summary.rollout_path.clone())
     }
 
     /// What readers see.
@@ -200,4 +206,96 @@ pub struct LastBackfill {
     pub took_ms: u64,
     /// How many logs it read.
     pub projected: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_codec::ByteOffset;
+
+    use super::*;
+    use crate::disk::{Disk, OpenMode, RealDisk};
+    use crate::home::Home;
+    use crate::projection::project;
+
+    const GOLDEN: &str = include_str!("golden/thread_row.hex");
+    const LOG: &str = include_str!("golden/thread_row.jsonl");
+
+    fn row() -> ThreadRow {
+        let dir = tempfile::tempdir().unwrap();
+        RealDisk.create_dir(&dir.path().join("sessions")).unwrap();
+        let path = LogPath::new("sessions/golden.jsonl".into()).unwrap();
+        let home = Home::at(dir.path());
+        RealDisk
+            .open(&home.log_file(&path), OpenMode::CreateNew)
+            .unwrap()
+            .write_all_at(LOG.as_bytes(), ByteOffset::ZERO)
+            .unwrap();
+        let mut thread = project(&RealDisk, &home, &path, None).unwrap().thread;
+        thread.checkpoint.mtime_nanos = 1_771_578_900_123_456_789;
+        thread.checkpoint.inode = 4711;
+        ThreadRow {
+            thread,
+            outside_name: Some("outside".into()),
+        }
+    }
+
+    fn from_hex(text: &str) -> Vec<u8> {
+        let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+        digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap())
+            .collect()
+    }
+
+    fn to_hex(bytes: &[u8]) -> String {
+        let lines = bytes.chunks(32).map(|line| {
+            let digits = line.iter().map(|byte| format!("{byte:02x}"));
+            digits.collect::<String>() + "\n"
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn a_row_has_the_bytes_that_it_always_had() {
+        let encoded = encode(&row()).unwrap();
+        assert_eq!(
+            to_hex(&encoded),
+            GOLDEN,
+            "a struct of the index has changed: it takes a new VERSION and a new golden file"
+        );
+        assert_eq!(decode::<ThreadRow>(&from_hex(GOLDEN)).unwrap(), row());
+    }
+
+    #[test]
+    fn a_row_that_is_not_whole_is_damaged() {
+        let good = encode(&row()).unwrap();
+        let is_refused = |bytes: &[u8]| decode::<ThreadRow>(bytes).is_err();
+        for at in 0..good.len() {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1;
+            assert!(is_refused(&flipped), "byte {at}");
+            assert!(is_refused(&good[..at]), "cut at {at}");
+        }
+        assert!(is_refused(&[&good[..], b"x"].concat()));
+    }
+
+    #[test]
+    fn a_huge_length_asks_for_no_memory() {
+        // A text of 2^62 bytes, under a right checksum.
+        let body = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0x40];
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&checksum(VERSION, &body));
+        bytes.extend_from_slice(&body);
+        assert!(decode::<String>(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_row_of_another_version_is_not_read() {
+        let mut bytes = encode(&"text").unwrap();
+        bytes[0] = VERSION + 1;
+        let sum = checksum(VERSION + 1, &bytes[PREFIX_BYTES..]);
+        bytes[1..PREFIX_BYTES].copy_from_slice(&sum);
+        let refused = decode::<String>(&bytes);
+        assert!(matches!(&refused, Err(Fault::Damaged(why)) if why.contains("version 2")));
+    }
 }

@@ -98,6 +98,32 @@ pub(crate) trait Tables: View {
         })
     }
 
+    /// What is known of the logs in a folder itself. Those in the folders in it are stepped over.
+    fn paths_in(&self, dir: &str) -> Result<BTreeMap<LogPath, PathRow>, Fault> {
+        let mut paths = BTreeMap::new();
+        let (mut from, to) = (format!("{dir}/"), format!("{dir}0"));
+        let first = from.len();
+        'steps: loop {
+            let span = Span {
+                table: Table::Paths,
+                from: Bound::Included(from.as_bytes()),
+                to: Bound::Excluded(to.as_bytes()),
+                direction: Direction::Ascending,
+            };
+            let entries = self.range(span, |key, row| Ok((path(key)?, decode::<PathRow>(row)?)))?;
+            for entry in entries {
+                let (path, row) = entry?;
+                let below = path.as_str().get(first..).unwrap_or_default();
+                if let Some((subdir, _)) = below.split_once('/') {
+                    from = format!("{dir}/{subdir}0");
+                    continue 'steps;
+                }
+                paths.insert(path, row);
+            }
+            return Ok(paths);
+        }
+    }
+
     /// A folder, and those in it.
     fn dirs_below(&self, dir: &str) -> Result<BTreeMap<String, DirRow>, Fault> {
         let mut dirs: BTreeMap<_, _> = below(dir, Table::Dirs, |span| {

@@ -234,7 +234,14 @@ impl ThreadLog {
             .map_err(|why| InvalidRequest::Codec(why).into())
     }
 
-    fn make_ready(&mut self) -> Result<()> {
+    /// Makes the log ready for an append, as [`ThreadLog::append`] does itself: a new thread is put
+    /// on disk, a failed log is recovered, the file is opened, and what other tools have appended
+    /// to a log of JSON lines is read. [`ThreadLog::next_ordinal`] is what the next record gets
+    /// after this.
+    ///
+    /// # Errors
+    /// As [`ThreadLog::append`].
+    pub fn make_ready(&mut self) -> Result<()> {
         match self.state {
             LogState::Live => {}
             LogState::Deferred => self.materialize()?,

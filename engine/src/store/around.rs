@@ -6,18 +6,22 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use super::memory::{Fresh, KnownDir, KnownLog, Memory};
+use super::memory::{Fresh, KnownDir, KnownLog, Memory, Remembered};
 use super::{Store, Suspect, parallel};
 use crate::Result;
 use crate::disk::FileKind;
 use crate::home::{LogPath, marks};
-use crate::index::{Database, FailureRow, Fault, Look, StateRow, Tables, View};
+use crate::index::{Database, FailureRow, Fault, Look, StateRow, Tables, View, recent_empty_logs};
+use crate::listing::ThreadFilter;
 
 /// A thread is worth starting for this many looks.
 const SHARE: usize = 512;
 /// Logs that other processes have open are looked at for each listing, if they are not more than
 /// this; otherwise with the sweeps.
 const MANY_OPEN: usize = 512;
+/// So many logs in which nobody has said anything yet are looked at for each listing that leaves
+/// those out: a word in one of them puts it on the page.
+const EMPTY_LOGS: usize = 32;
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,29 +32,32 @@ pub(super) enum Breadth {
     Logs,
 }
 
+/// What is to be looked at.
+struct Asked {
+    open: Vec<LogPath>,
+    remembered: Remembered,
+    sweep: bool,
+}
+
 /// What a look around needs of the index.
 struct News {
     state: StateRow,
-    open: Vec<(LogPath, Option<Look>)>,
+    /// Logs that live processes have open, and some in which nobody has said anything yet: as the
+    /// index knows them.
+    watched: Vec<(LogPath, Option<Look>)>,
     fresh: Fresh,
     failures: Option<BTreeMap<String, FailureRow>>,
 }
 
 impl Store {
-    /// What the index may not know.
+    /// What the index may not know, as far as an answer to `filter` needs it.
     pub(super) fn look_around(
         &self,
         index: &Database,
-        breadth: Breadth,
+        (breadth, filter): (Breadth, Option<&ThreadFilter>),
     ) -> Result<Vec<Suspect>, Fault> {
-        let mut memory = self.memory();
-        let memory = &mut *memory;
-        let own = self.context.marks.file();
-        let known = std::mem::take(&mut memory.marks);
-        memory.marks = marks::read_changed(self.disk(), self.home(), known, own.as_deref())?;
         let began = Instant::now();
-        let is_sweep = memory.may_sweep();
-        let sweep = is_sweep && breadth == Breadth::Logs;
+        let asked = self.ask(breadth)?;
         let news = index.read(|txn| {
             let Some(state) = txn.state()? else {
                 return Ok(None);
@@ -58,15 +65,18 @@ impl Store {
             if !self.is_complete(&state, txn.inode()) {
                 return Ok(None);
             }
+            let mut watched = asked.open.clone();
+            if let Some(filter) = filter.filter(|filter| !filter.include_empty) {
+                watched.extend(recent_empty_logs(txn, filter, EMPTY_LOGS)?);
+            }
+            let watched = watched.into_iter().map(|path| {
+                let look = txn.path(&path)?.map(|row| row.look);
+                Ok((path, look))
+            });
             Ok(Some(News {
-                open: self.open_elsewhere(txn, memory, is_sweep)?,
-                fresh: Fresh {
-                    dirs: memory.wants_dirs(&state).then(|| txn.dirs()).transpose()?,
-                    logs: (sweep && memory.wants_logs(&state))
-                        .then(|| txn.paths())
-                        .transpose()?,
-                },
-                failures: sweep.then(|| txn.failures()).transpose()?,
+                watched: watched.collect::<Result<_, Fault>>()?,
+                fresh: asked.remembered.read_changed(txn, &state, asked.sweep)?,
+                failures: asked.sweep.then(|| txn.failures()).transpose()?,
                 state,
             }))
         })?;
@@ -74,16 +84,41 @@ impl Store {
         let Some(news) = news else {
             return Ok(Vec::new());
         };
+        let mut memory = self.memory();
         memory.take(self.home(), &news.state, news.fresh);
-        let mut suspects = self.changed_dirs(memory);
+        let mut suspects = self.changed_dirs(&memory);
         suspects.extend(self.changed_names(&news.state)?);
-        suspects.extend(self.changed_marks(memory, &news.open));
-        if sweep {
-            suspects.extend(self.changed_logs(&memory.logs));
+        suspects.extend(self.changed_logs(&news.watched));
+        let dead = memory.marks.iter().filter(|marks| !marks.alive);
+        suspects.extend(dead.cloned().map(Suspect::DeadWriter));
+        if asked.sweep {
+            suspects.extend(self.swept_logs(&memory.take_unswept()));
+            suspects.extend(self.swept_logs(&memory.logs));
             suspects.extend(self.changed_failures(news.failures.unwrap_or_default()));
             memory.note_sweep(began);
         }
         Ok(suspects)
+    }
+
+    /// Reads the marks, and decides what is looked at.
+    fn ask(&self, breadth: Breadth) -> Result<Asked, Fault> {
+        let own = self.context.marks.file();
+        let mut memory = self.memory();
+        let known = std::mem::take(&mut memory.marks);
+        memory.marks = marks::read_changed(self.disk(), self.home(), known, own.as_deref())?;
+        let open: Vec<LogPath> = memory
+            .marks
+            .iter()
+            .filter(|marks| marks.alive)
+            .flat_map(|marks| &marks.threads)
+            .map(|(_, path)| path.clone())
+            .collect();
+        let is_due = open.len() <= MANY_OPEN || memory.may_look_at_open();
+        Ok(Asked {
+            open: if is_due { open } else { Vec::new() },
+            remembered: memory.remembered(),
+            sweep: breadth == Breadth::Logs && memory.may_sweep(),
+        })
     }
 
     fn look(&self, file: &Path) -> Option<Look> {
@@ -118,35 +153,6 @@ impl Store {
         Ok((look != state.names).then_some(Suspect::Names))
     }
 
-    /// The logs that live processes have open, as the index knows them.
-    fn open_elsewhere(
-        &self,
-        txn: &impl Tables,
-        memory: &Memory,
-        is_sweep: bool,
-    ) -> Result<Vec<(LogPath, Option<Look>)>, Fault> {
-        let alive = || memory.marks.iter().filter(|marks| marks.alive);
-        let count: usize = alive().map(|marks| marks.threads.len()).sum();
-        if count > MANY_OPEN && !is_sweep {
-            return Ok(Vec::new());
-        }
-        alive()
-            .flat_map(|marks| &marks.threads)
-            .map(|(_, path)| Ok((path.clone(), txn.path(path)?.map(|row| row.look))))
-            .collect()
-    }
-
-    fn changed_marks(&self, memory: &Memory, open: &[(LogPath, Option<Look>)]) -> Vec<Suspect> {
-        let mut suspects = parallel::filter_map(open, SHARE, |(path, known)| {
-            let look = self.look(&self.home().log_file(path));
-            // A log that is marked and not made yet is nothing to look at.
-            (look != *known).then(|| Suspect::Log(path.clone()))
-        });
-        let dead = memory.marks.iter().filter(|marks| !marks.alive);
-        suspects.extend(dead.cloned().map(Suspect::DeadWriter));
-        suspects
-    }
-
     /// What could not be read and has changed, or was refused by the system, which may have
     /// changed its mind.
     fn changed_failures(&self, failures: BTreeMap<String, FailureRow>) -> Vec<Suspect> {
@@ -158,7 +164,15 @@ impl Store {
         failures.into_iter().filter_map(changed).collect()
     }
 
-    fn changed_logs(&self, logs: &[KnownLog]) -> Vec<Suspect> {
+    fn changed_logs(&self, logs: &[(LogPath, Option<Look>)]) -> Vec<Suspect> {
+        parallel::filter_map(logs, SHARE, |(path, known)| {
+            let look = self.look(&self.home().log_file(path));
+            // A log that is marked and not made yet is nothing to look at.
+            (look != *known).then(|| Suspect::Log(path.clone()))
+        })
+    }
+
+    fn swept_logs(&self, logs: &[KnownLog]) -> Vec<Suspect> {
         parallel::filter_map(logs, SHARE, |known| {
             (self.look(&known.file) != Some(known.look)).then(|| Suspect::Log(known.path.clone()))
         })

@@ -57,13 +57,13 @@ struct Plan {
 }
 
 /// What a claim of the lease gave.
-enum Lease {
+pub(super) enum Lease {
     Mine(Epoch),
     Held(LeaseOwner),
 }
 
 /// Another owner took over: the work is theirs now.
-struct Fenced;
+pub(super) struct Fenced;
 
 impl Store {
     /// Brings the index up to the home's logs. What it takes is proportional to what changed; a
@@ -140,11 +140,8 @@ impl Store {
                 Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
             })?;
             if is_complete {
-                let suspects = self.look_around(index, Breadth::Folders)?;
-                if !suspects.is_empty() {
-                    self.reconcile_in(index, &suspects)?;
-                }
-                return Ok(suspects.len() as u64);
+                let suspects = self.look_around(index, (Breadth::Folders, None))?;
+                return self.reconcile_in(index, &suspects);
             }
             match self.claim_lease(index)? {
                 Lease::Mine(epoch) => {
@@ -167,7 +164,7 @@ impl Store {
         }
     }
 
-    fn claim_lease(&self, index: &Database) -> Result<Lease, Fault> {
+    pub(super) fn claim_lease(&self, index: &Database) -> Result<Lease, Fault> {
         let now = || self.context.clock.now();
         let decide = |found: &LeaseRow| claim(found, &self.owner, now(), ProcessIdentity::is_alive);
         // A lease that is held is not worth a write transaction to see.
@@ -186,7 +183,7 @@ impl Store {
     }
 
     /// Writes under the lease: nothing, when it was lost.
-    fn write_leased<T>(
+    pub(super) fn write_leased<T>(
         &self,
         index: &Database,
         epoch: Epoch,

@@ -10,6 +10,7 @@ use crate::index::{
     Applied, Batch, Database, FailureRow, Fault, Look, Outcome, PathRow, Projected, Tables,
     ThreadRow, apply,
 };
+use crate::listing::prefer;
 use crate::projection::project;
 use crate::{Error, Result};
 
@@ -24,8 +25,8 @@ const ATTEMPTS: usize = 4;
 pub(super) struct Subject {
     pub(super) path: LogPath,
     known: Option<PathRow>,
-    /// Whether its thread has a row, of this log or another.
-    has_row: bool,
+    /// Whether its thread has a row of this log, or of one that goes before it.
+    is_served: bool,
     /// The row that was made of this log.
     row: Option<ThreadRow>,
     failure: Option<FailureRow>,
@@ -38,11 +39,14 @@ impl Subject {
             .map(|known| txn.thread(known.thread_id))
             .transpose()?
             .flatten();
+        let place = row.as_ref().and_then(ThreadRow::path);
         Ok(Self {
             path: path.clone(),
             known,
-            has_row: row.is_some(),
-            row: row.filter(|row| row.thread.summary.rollout_path == path.as_str()),
+            is_served: place
+                .as_ref()
+                .is_some_and(|place| prefer(place, path).is_le()),
+            row: row.filter(|_| place.as_ref() == Some(path)),
             failure: txn.failure(path.as_str())?,
         })
     }
@@ -99,7 +103,7 @@ impl Store {
             }
         };
         let look = Look::from(stat);
-        let is_known = subject.known.is_some_and(|known| known.look == look) && subject.has_row;
+        let is_known = subject.known.is_some_and(|known| known.look == look) && subject.is_served;
         let is_known_to_fail =
             matches!(&subject.failure, Some(failure) if failure.look == Some(look));
         if is_known || is_known_to_fail {

@@ -2,14 +2,14 @@
 
 use super::around::Breadth;
 use super::{Store, Suspect, parallel};
+use crate::Result;
 use crate::home::LogPath;
 use crate::index::{
-    Database, Fault, Look, Outcome, Tables, ThreadRow, View, apply_names, read_page,
+    Batch, Database, Fault, Look, Outcome, Tables, ThreadRow, View, apply_names, read_page,
 };
 use crate::listing::{
     ListQuery, Page, PageRequest, SessionNames, SortKey, Verification, scan_list,
 };
-use crate::{Error, Result};
 
 /// How often a page is read again because something changed while it was read.
 const ROUNDS: usize = 4;
@@ -39,8 +39,8 @@ impl Store {
     /// [`Store::reconcile`] the page is read again by [`Store::list_page_again`].
     ///
     /// # Errors
-    /// [`crate::InvalidRequest`] for a bad cursor or page size; [`Error::TimedOut`] when another
-    /// process holds the index; [`Error::Io`].
+    /// [`crate::InvalidRequest`] for a bad cursor or page size; [`crate::Error::TimedOut`] when another
+    /// process holds the index; [`crate::Error::Io`].
     pub fn list_page(&self, query: &ListQuery) -> Result<ListOutcome> {
         let checks = match query.verification {
             Verification::Verified => Checks::All,
@@ -66,10 +66,10 @@ impl Store {
     /// index, or another process holds it, every log is read instead.
     ///
     /// # Errors
-    /// [`crate::InvalidRequest`] for a bad cursor or page size; [`Error::Io`].
+    /// [`crate::InvalidRequest`] for a bad cursor or page size; [`crate::Error::Io`].
     pub fn list(&self, query: &ListQuery) -> Result<Page> {
         match self.list_by_index(query) {
-            Err(Error::TimedOut { .. }) => scan_list(self.disk(), self.home(), query),
+            Err(why) if self.is_of_index(&why) => scan_list(self.disk(), self.home(), query),
             done => done,
         }
     }
@@ -110,7 +110,7 @@ impl Store {
                 SortKey::Created => Breadth::Folders,
                 SortKey::Updated | SortKey::Recency => Breadth::Logs,
             };
-            suspects = self.look_around(index, breadth)?;
+            suspects = self.look_around(index, (breadth, Some(&query.filter)))?;
         }
         let (rows, coverage, is_complete) = index.read(|txn| {
             let state = txn.state()?;
@@ -136,7 +136,7 @@ impl Store {
     /// The logs of rows that do not look as they did.
     fn changed_rows(&self, rows: &[ThreadRow]) -> Vec<Suspect> {
         parallel::filter_map(rows, SHARE, |row| {
-            let path = LogPath::new(row.thread.summary.rollout_path.clone())?;
+            let path = row.path()?;
             let stat = self.disk().stat(&self.home().log_file(&path)).ok();
             let is_same = stat.map(Look::from) == Some(Look::from(&row.thread.checkpoint));
             (!is_same).then_some(Suspect::Log(path))
@@ -146,7 +146,7 @@ impl Store {
     /// Looks at what a read found suspect, and takes in what it has become.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] when another process holds the index; [`Error::Io`].
+    /// [`crate::Error::TimedOut`] when another process holds the index; [`crate::Error::Io`].
     pub fn reconcile(&self, suspects: &[Suspect]) -> Result<()> {
         let Some(index) = &self.index else {
             return Ok(());
@@ -156,13 +156,20 @@ impl Store {
             // What a sweep found is still to be taken in.
             self.memory().forget_sweep();
         }
-        reconciled.map_err(|fault| self.error(index, fault))
+        reconciled
+            .map(drop)
+            .map_err(|fault| self.error(index, fault))
     }
 
-    pub(super) fn reconcile_in(&self, index: &Database, suspects: &[Suspect]) -> Result<(), Fault> {
+    /// Returns how many rows were written.
+    pub(super) fn reconcile_in(
+        &self,
+        index: &Database,
+        suspects: &[Suspect],
+    ) -> Result<u64, Fault> {
         if suspects.contains(&Suspect::Home) {
-            self.backfill(index.patience(), &|_| ())?;
-            return Ok(());
+            let report = self.backfill(index.patience(), &|_| ())?;
+            return Ok(report.projected);
         }
         if suspects.contains(&Suspect::Names) {
             self.take_names_in(index)?;
@@ -181,11 +188,11 @@ impl Store {
                 Suspect::Home | Suspect::Names => {}
             }
         }
-        self.take_in_all(index, &dirs, paths)?;
+        let rows = self.take_in_all(index, &dirs, paths)?;
         for marks in dead {
             crate::home::marks::remove(self.disk(), marks)?;
         }
-        Ok(())
+        Ok(rows)
     }
 
     /// Lists folders, looks at logs, and takes all of it in: the folders last, since they count as
@@ -195,7 +202,7 @@ impl Store {
         index: &Database,
         dirs: &[String],
         mut paths: Vec<LogPath>,
-    ) -> Result<(), Fault> {
+    ) -> Result<u64, Fault> {
         let relisted = self.relist(index, dirs)?;
         paths.extend(relisted.paths);
         let mut batch = relisted.batch;
@@ -209,18 +216,18 @@ impl Store {
         if paths.is_empty() {
             batch.dirs = listed;
             let applied = self.take_in(index, &batch)?;
-            self.look_at(index, applied.again)?;
-            return Ok(());
+            return Ok(applied.rows + self.look_at(index, applied.again)?);
         }
         // What is gone goes first: a log that moved is then nobody's.
         let applied = self.take_in(index, &batch)?;
         paths.extend(applied.again);
-        self.look_at(index, paths)?;
-        let dirs = crate::index::Batch {
+        let rows = applied.rows + self.look_at(index, paths)?;
+        let dirs = Batch {
             dirs: listed,
-            ..Default::default()
+            ..Batch::default()
         };
-        self.take_in(index, &dirs).map(drop)
+        self.take_in(index, &dirs)?;
+        Ok(rows)
     }
 
     /// Takes the names beside the logs over, where their file changed.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use selvedge_codec::ThreadId;
 
 use crate::home::{Home, LogPath, OpenMarkFile};
-use crate::index::{DirRow, Look, PathRow, StateRow, is_foreign};
+use crate::index::{DirRow, Fault, Look, PathRow, StateRow, Tables, is_foreign};
 
 /// A sweep of the logs that other tools may write is not made twice within this time.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,6 +30,32 @@ pub(super) struct KnownLog {
     pub(super) look: Look,
 }
 
+/// Which state of the index the memory is of.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Remembered {
+    birth: Option<ThreadId>,
+    dirs_epoch: Option<u64>,
+    lines_epoch: Option<u64>,
+}
+
+impl Remembered {
+    /// Reads what has changed since: the logs only where they are wanted.
+    pub(super) fn read_changed(
+        &self,
+        txn: &impl Tables,
+        state: &StateRow,
+        wants_logs: bool,
+    ) -> Result<Fresh, Fault> {
+        let is_same = self.birth == Some(state.birth);
+        let has_dirs = is_same && self.dirs_epoch == Some(state.dirs_epoch);
+        let has_logs = is_same && self.lines_epoch == Some(state.lines_epoch);
+        Ok(Fresh {
+            dirs: (!has_dirs).then(|| txn.dirs()).transpose()?,
+            logs: (wants_logs && !has_logs).then(|| txn.paths()).transpose()?,
+        })
+    }
+}
+
 /// What was read of the index, where it is not what is in memory.
 #[derive(Debug)]
 pub(super) struct Fresh {
@@ -40,40 +66,35 @@ pub(super) struct Fresh {
 /// What a store remembers.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    birth: Option<ThreadId>,
-    dirs_epoch: Option<u64>,
-    lines_epoch: Option<u64>,
+    remembered: Remembered,
     pub(super) dirs: Vec<KnownDir>,
     pub(super) logs: Vec<KnownLog>,
+    /// The other logs, until they were swept once: what wrote them told the index of it, but the
+    /// index may be an older copy that was put in its own place.
+    unswept: Vec<KnownLog>,
+    has_swept_all: bool,
     pub(super) marks: Vec<OpenMarkFile>,
     /// Since when the logs need not be swept again.
     swept: Option<Instant>,
+    /// The same for the logs that other processes have open, where they are many.
+    looked_at_open: Option<Instant>,
 }
 
 impl Memory {
-    fn is_of(&self, state: &StateRow) -> bool {
-        self.birth == Some(state.birth)
-    }
-
-    /// Whether the folders in memory are not those of the index.
-    pub(super) fn wants_dirs(&self, state: &StateRow) -> bool {
-        !self.is_of(state) || self.dirs_epoch != Some(state.dirs_epoch)
-    }
-
-    /// Whether the logs in memory are not those of the index.
-    pub(super) fn wants_logs(&self, state: &StateRow) -> bool {
-        !self.is_of(state) || self.lines_epoch != Some(state.lines_epoch)
+    /// Of which state of the index this is what is remembered.
+    pub(super) fn remembered(&self) -> Remembered {
+        self.remembered.clone()
     }
 
     /// Remembers what was read with this state.
     pub(super) fn take(&mut self, home: &Home, state: &StateRow, fresh: Fresh) {
-        if !self.is_of(state) {
+        if self.remembered.birth != Some(state.birth) {
             let marks = std::mem::take(&mut self.marks);
             *self = Self {
-                birth: Some(state.birth),
                 marks,
                 ..Self::default()
             };
+            self.remembered.birth = Some(state.birth);
         }
         if let Some(dirs) = fresh.dirs {
             let known = dirs.into_iter().map(|(dir, row)| KnownDir {
@@ -82,19 +103,31 @@ impl Memory {
                 row,
             });
             self.dirs = known.collect();
-            self.dirs_epoch = Some(state.dirs_epoch);
+            self.remembered.dirs_epoch = Some(state.dirs_epoch);
         }
         if let Some(logs) = fresh.logs {
-            let foreign = logs.into_iter().filter(|(path, _)| is_foreign(path));
-            self.logs = foreign
-                .map(|(path, row)| KnownLog {
-                    file: home.log_file(&path),
-                    path,
-                    look: row.look,
-                })
-                .collect();
-            self.lines_epoch = Some(state.lines_epoch);
+            let known = logs.into_iter().map(|(path, row)| KnownLog {
+                file: home.log_file(&path),
+                path,
+                look: row.look,
+            });
+            let (foreign, own) = known.partition(|log| is_foreign(&log.path));
+            self.logs = foreign;
+            self.unswept = if self.has_swept_all { Vec::new() } else { own };
+            self.remembered.lines_epoch = Some(state.lines_epoch);
         }
+    }
+
+    /// Whether it is time to look at many open logs; if it is, the time begins anew.
+    pub(super) fn may_look_at_open(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self
+            .looked_at_open
+            .is_none_or(|looked| now.duration_since(looked) >= SWEEP_INTERVAL);
+        if is_due {
+            self.looked_at_open = Some(now);
+        }
+        is_due
     }
 
     /// Whether it is time for a sweep.
@@ -103,9 +136,17 @@ impl Memory {
             .is_none_or(|swept| swept.elapsed() >= SWEEP_INTERVAL)
     }
 
+    /// The logs that need no more than one sweep.
+    pub(super) fn take_unswept(&mut self) -> Vec<KnownLog> {
+        self.has_swept_all = true;
+        std::mem::take(&mut self.unswept)
+    }
+
     /// What the last sweep found was not taken in.
     pub(super) fn forget_sweep(&mut self) {
         self.swept = None;
+        self.has_swept_all = false;
+        self.remembered.lines_epoch = None;
     }
 
     pub(super) fn note_sweep(&mut self, began: Instant) {

@@ -6,6 +6,7 @@
 mod around;
 mod backfill;
 mod examine;
+mod import;
 mod list;
 mod memory;
 mod parallel;
@@ -35,10 +36,11 @@ use crate::index::{
 use crate::listing::{Coverage, check_home};
 use crate::log::LogContext;
 use crate::process::boot_id;
-use crate::{Error, Result};
+use crate::{CorruptReason, Error, InvalidRequest, Result};
 
 pub use crate::index::LastBackfill;
 pub use backfill::{BackfillProgress, BackfillReport};
+pub use import::{ImportOutcome, ImportSource, Imported, import_sources};
 pub use list::ListOutcome;
 pub use read::FoundThread;
 pub use stats::{FormatStats, StoreStats};
@@ -114,7 +116,7 @@ impl Store {
     /// # Errors
     /// [`crate::InvalidRequest::NoHome`] and [`crate::InvalidRequest::HomeNotADirectory`];
     /// [`Error::Io`] when the index can't be opened or the home can't be made. An index that
-    /// another process holds is no error: reads go without it until it is free.
+    /// another process holds, or that the disk has no room for, is no error: reads go without it.
     pub fn open(options: StoreOptions) -> Result<Self> {
         let StoreOptions {
             home,
@@ -126,11 +128,13 @@ impl Store {
         } = options;
         let root =
             std::path::absolute(&home).map_err(|error| Error::io("resolve", &home, error))?;
-        if create_home {
-            create_dirs(&*disk, &root)?;
-        }
         let home = Home::at(root);
-        check_home(&*disk, &home)?;
+        match check_home(&*disk, &home) {
+            Err(Error::InvalidRequest(InvalidRequest::NoHome(_))) if create_home => {
+                create_dirs(&*disk, home.root())?;
+            }
+            checked => checked?,
+        }
         let index = match index {
             IndexUse::Use => Some(Database::at(
                 Arc::clone(&disk),
@@ -149,8 +153,14 @@ impl Store {
         };
         if let Some(index) = &store.index {
             match index.read(|_| Ok(())) {
-                Ok(()) | Err(Fault::Busy) => {}
-                Err(fault) => return Err(store.error(index, fault)),
+                Ok(()) => {}
+                Err(fault) => {
+                    let why = store.error(index, fault);
+                    if !store.is_of_index(&why) {
+                        return Err(why);
+                    }
+                    tracing::warn!(%why, "the home is read without its index");
+                }
             }
         }
         Ok(store)
@@ -202,6 +212,24 @@ impl Store {
 
     fn error(&self, index: &Database, fault: Fault) -> Error {
         fault.into_error(index.path(), index.patience())
+    }
+
+    /// Whether an error is the index's alone, so that the logs can still answer: another process
+    /// holds it, it can't grow, or it is damaged again and again. [`Store::list`] and the reads of
+    /// one thread answer from the logs then by themselves.
+    #[must_use]
+    pub fn is_of_index(&self, why: &Error) -> bool {
+        let index = self.home().index_path();
+        match why {
+            Error::TimedOut { .. } => true,
+            Error::OutOfSpace { path, .. }
+            | Error::Corrupt {
+                path,
+                why: CorruptReason::Index(_),
+                ..
+            } => *path == index,
+            _ => false,
+        }
     }
 
     fn was_complete(&self) -> bool {

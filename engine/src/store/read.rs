@@ -33,7 +33,7 @@ impl Store {
     /// [`Error::ThreadNotFound`]; when its only log can't be read, why.
     pub fn find(&self, id: ThreadId) -> Result<FoundThread> {
         let found = match self.row(id)? {
-            Some(row) => place_of(&row).map(|path| FoundThread {
+            Some(row) => row.path().map(|path| FoundThread {
                 path,
                 format: row.thread.format,
             }),
@@ -103,8 +103,10 @@ impl Store {
         match self.fresh_row(index, id) {
             Ok(Some(row)) => Ok(Some(row)),
             Ok(None) => Err(self.why_not(index, id)?),
-            Err(Fault::Busy | Fault::Engine(Error::TimedOut { .. })) => Ok(None),
-            Err(fault) => Err(self.error(index, fault)),
+            Err(fault) => match self.error(index, fault) {
+                why if self.is_of_index(&why) => Ok(None),
+                why => Err(why),
+            },
         }
     }
 
@@ -112,7 +114,7 @@ impl Store {
         let mut searched = false;
         for _ in 0..ROUNDS {
             let row = index.read(|txn| txn.thread(id))?;
-            let path = row.as_ref().and_then(place_of);
+            let path = row.as_ref().and_then(ThreadRow::path);
             let (Some(row), Some(path)) = (row, path) else {
                 if searched || !self.find_missing(index, id)? {
                     return Ok(None);
@@ -128,7 +130,7 @@ impl Store {
             let mut suspects = vec![Suspect::Log(path)];
             if stat.is_err() && !searched {
                 // It may lie elsewhere now.
-                suspects.extend(self.look_around(index, Breadth::Folders)?);
+                suspects.extend(self.look_around(index, (Breadth::Folders, None))?);
                 searched = true;
             }
             self.reconcile_in(index, &suspects)?;
@@ -144,7 +146,7 @@ impl Store {
             Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
         })?;
         if is_complete {
-            let suspects = self.look_around(index, Breadth::Folders)?;
+            let suspects = self.look_around(index, (Breadth::Folders, None))?;
             if suspects.is_empty() {
                 return Ok(false);
             }
@@ -186,8 +188,4 @@ impl Store {
         let found = find_log(self.disk(), self.home(), id)?;
         project(self.disk(), self.home(), &found.path, None)
     }
-}
-
-fn place_of(row: &ThreadRow) -> Option<LogPath> {
-    LogPath::new(row.thread.summary.rollout_path.clone())
 }

@@ -13,7 +13,8 @@ use crate::{Error, Result};
 /// without its time moving.
 const PROOF_NANOS: i64 = 2_000_000_000;
 
-/// What the index knows of a folder and all below it.
+/// What the index knows of a folder: of its own logs where it is there, of all below it where it
+/// is not.
 #[derive(Debug, Default)]
 struct KnownBelow {
     paths: BTreeMap<LogPath, PathRow>,
@@ -46,14 +47,20 @@ impl Store {
             if !listed.insert(dir.clone()) {
                 continue;
             }
+            let listing = list_dir(self.disk(), self.home(), &dir);
+            let is_listed = matches!(listing, Ok(Some(_)));
             let known = index.read(|txn| {
                 Ok(KnownBelow {
-                    paths: txn.paths_below(&dir)?,
+                    // A home's folders may hold many logs in the folders below.
+                    paths: match is_listed {
+                        true => txn.paths_in(&dir)?,
+                        false => txn.paths_below(&dir)?,
+                    },
                     dirs: txn.dirs_below(&dir)?,
                     failures: txn.failures_below(&dir)?,
                 })
             })?;
-            match list_dir(self.disk(), self.home(), &dir) {
+            match listing {
                 Ok(Some(listing)) => {
                     to_list.extend(self.compare_listing(listing, &known, &mut relisted));
                 }
@@ -72,11 +79,7 @@ impl Store {
         relisted: &mut Relisted,
     ) -> Vec<String> {
         let dir = &listing.dir.path;
-        let mut missing: BTreeSet<&LogPath> = known
-            .paths
-            .keys()
-            .filter(|path| is_directly_in(dir, path.as_str()))
-            .collect();
+        let mut missing: BTreeSet<&LogPath> = known.paths.keys().collect();
         let mut healed: BTreeSet<&str> = known
             .failures
             .keys()

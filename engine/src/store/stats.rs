@@ -3,7 +3,8 @@
 use selvedge_codec::ByteLength;
 use serde::Serialize;
 
-use super::{LastBackfill, Store};
+use super::around::Breadth;
+use super::{LastBackfill, Store, UnreadableLog};
 use crate::Result;
 use crate::home::{LogFormat, LogPath};
 use crate::index::{Database, Fault, Table, Tables, View};
@@ -91,6 +92,27 @@ impl StoreStats {
 }
 
 impl Store {
+    /// The logs that can't be read, as far as they were looked at, each with its reason.
+    ///
+    /// # Errors
+    /// As [`Store::stats`].
+    pub fn unreadable_logs(&self) -> Result<Vec<UnreadableLog>> {
+        let log = |(path, why)| UnreadableLog { path, why };
+        let Some(index) = &self.index else {
+            let failures = scan_home(self.disk(), self.home())?.failures.into_iter();
+            return Ok(failures
+                .map(|failure| log((failure.path, failure.why.to_string())))
+                .collect());
+        };
+        let failures = index
+            .read(|txn| txn.failures())
+            .map_err(|fault| self.error(index, fault))?;
+        Ok(failures
+            .into_iter()
+            .map(|(path, failure)| log((path, failure.why)))
+            .collect())
+    }
+
     /// What the home holds, in numbers.
     ///
     /// # Errors
@@ -105,7 +127,7 @@ impl Store {
     }
 
     fn stats_by_index(&self, index: &Database) -> Result<StoreStats, Fault> {
-        let suspects = self.look_around(index, super::around::Breadth::Logs)?;
+        let suspects = self.look_around(index, (Breadth::Logs, None))?;
         self.reconcile_in(index, &suspects)?;
         let index_bytes = index.stat()?.map(|stat| stat.len);
         index.read(|txn| {

@@ -4,5 +4,40 @@
     reason = "tests change homes behind the engine's back"
 )]
 
+mod damage;
 mod home;
+mod import;
+mod lease;
 mod listing;
+mod processes;
+mod property;
+
+use super::Store;
+use crate::index::{Fault, Outcome, StateRow, Tables, ThreadRow, WriteTransaction};
+
+/// Changes one row of the index behind the store's back.
+fn tamper(
+    store: &Store,
+    change: impl Fn(&mut WriteTransaction<'_>, &ThreadRow) -> Result<(), Fault>,
+) {
+    let index = store.index.as_ref().unwrap();
+    store
+        .write(index, |txn, _| {
+            let row = txn.threads()?.swap_remove(0);
+            change(txn, &row)?;
+            Ok(Outcome::Commit(()))
+        })
+        .unwrap();
+}
+
+/// Changes what the index says of itself.
+fn set_state(store: &Store, change: impl Fn(&mut StateRow)) {
+    let index = store.index.as_ref().unwrap();
+    store
+        .write(index, |txn, state| {
+            change(state);
+            txn.put_state(state)?;
+            Ok(Outcome::Commit(()))
+        })
+        .unwrap();
+}

@@ -15,8 +15,6 @@ use crate::projection::{Projection, apply_turn_changes, project};
 use crate::thread::TurnSummary;
 use crate::{Error, Result};
 
-/// A log whose tail was written this short a time ago may be in the middle of a write.
-const LIVE_NANOS: i64 = 2_000_000_000;
 /// How often a log is compared again that was written meanwhile.
 const ROUNDS: usize = 3;
 
@@ -154,8 +152,8 @@ impl Store {
     }
 
     fn bring_up(&self, index: &Database) -> Result<(), Fault> {
-        let suspects = self.look_around(index, Breadth::Logs)?;
-        self.reconcile_in(index, &suspects)
+        let suspects = self.look_around(index, (Breadth::Logs, None))?;
+        self.reconcile_in(index, &suspects).map(drop)
     }
 
     /// The threads that anybody has open for writing.
@@ -192,9 +190,9 @@ impl Store {
         let stat = scan.stat();
         let projection = project(self.disk(), self.home(), &log.path, None)?;
         let thread_id = projection.thread.summary.thread_id;
-        let now = self.context.clock.now().get().saturating_mul(1000);
-        let is_live =
-            open.contains(&thread_id) || now.saturating_sub(stat.mtime_nanos) < LIVE_NANOS;
+        // A marked thread's writer may be in the middle of a write. Another tool leaves no marks:
+        // its half line is told, since nothing tells it from one that was cut short.
+        let is_live = open.contains(&thread_id);
         let torn_tail = scan.torn_tail().map(LogDamage::from);
         let has_live_tail = torn_tail.is_some() && is_live;
         let torn_tail = torn_tail.filter(|_| !is_live);

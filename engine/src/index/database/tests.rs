@@ -4,6 +4,7 @@
 )]
 
 use std::fs;
+use std::ops::Bound;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -11,6 +12,7 @@ use nix::unistd::Pid;
 
 use super::*;
 use crate::disk::RealDisk;
+use crate::listing::Direction;
 
 const PATIENCE: Duration = Duration::from_millis(300);
 

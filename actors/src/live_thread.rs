@@ -1,0 +1,292 @@
+//! The handle on a live thread, which hides its actor.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kameo::actor::ActorRef;
+use kameo::error::SendError;
+use selvedge_codec::segment::{MAX_BATCH_RECORDS, MAX_BODY_BYTES, MAX_TURN_ID_BYTES};
+use selvedge_codec::{ByteLength, CodecError, Item, Ordinal, RecordType, ThreadId, TurnId};
+use selvedge_engine::home::LogPath;
+use selvedge_engine::{Error, InvalidRequest, Result};
+
+use crate::selvedge::Core;
+use crate::thread_actor::{Append, Discard, Flush, Persist, Shutdown, Snapshot, ThreadActor};
+
+/// What a record survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// Nothing: it is in memory only. Ephemeral threads never reach more.
+    Buffered,
+    /// The process's death.
+    Written,
+    /// The loss of power.
+    Synced,
+}
+
+/// How a batch is appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppendOptions {
+    /// What must be reached before the append is acknowledged: `Written` unless said otherwise.
+    /// A batch that ends a turn is always synced first.
+    pub durability: Durability,
+    /// The ordinal that the batch's first record must get. When it would be another one, the
+    /// append is refused with [`Error::Conflict`] and nothing is written.
+    pub expected_next: Option<Ordinal>,
+}
+
+impl Default for AppendOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Written,
+            expected_next: None,
+        }
+    }
+}
+
+/// The acknowledgement of a batch: where it lies, and what it survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// The ordinal of the batch's first record.
+    pub first_ordinal: Ordinal,
+    /// The ordinal of its last one.
+    pub last_ordinal: Ordinal,
+    /// What was reached.
+    pub durability: Durability,
+}
+
+/// What a flush reached: every record below `next_ordinal` has this durability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flushed {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// The ordinal after the last record.
+    pub next_ordinal: Ordinal,
+    /// What was reached: `Synced`, or `Buffered` where nothing is on disk.
+    pub durability: Durability,
+}
+
+/// Where a live thread stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ThreadState {
+    /// New, with nothing on disk until the first append or persist.
+    Deferred,
+    /// Its log can be written.
+    Live,
+    /// A write or sync failed. The next append, persist or flush first mends the log.
+    Failed,
+    /// It has no log and never will.
+    Ephemeral,
+    /// It was shut down.
+    Closed,
+}
+
+/// A live thread at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadSnapshot {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// Where it stands.
+    pub state: ThreadState,
+    /// The ordinal that the next record will get.
+    pub next_ordinal: Ordinal,
+    /// Every record below this ordinal is synced.
+    pub durable_next_ordinal: Ordinal,
+    /// Where its log lies, or will lie; `None` when it has none.
+    pub path: Option<LogPath>,
+}
+
+/// What the registry and the handles share of a live thread.
+#[derive(Debug)]
+pub(crate) struct ThreadRef {
+    pub(crate) actor: ActorRef<ThreadActor>,
+    pub(crate) shared: Arc<ThreadShared>,
+}
+
+/// What a thread's actor shares with everybody who holds a [`ThreadRef`] on it.
+#[derive(Debug)]
+pub(crate) struct ThreadShared {
+    pub(crate) thread_id: ThreadId,
+    pub(crate) ephemeral: bool,
+    /// Set before any waiter can learn that the actor ends, so that whoever was told so and
+    /// resumes the thread at once is not given the old actor again.
+    ending: AtomicBool,
+    /// Whether the log is in the set of those that the indexer will look at.
+    pub(crate) awaits_index: AtomicBool,
+}
+
+impl ThreadShared {
+    pub(crate) fn new(thread_id: ThreadId, ephemeral: bool) -> Self {
+        Self {
+            thread_id,
+            ephemeral,
+            ending: AtomicBool::new(false),
+            awaits_index: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_ending(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The error of a thread whose actor has ended, for whatever reason.
+pub(crate) const CLOSED_THREAD: Error = Error::Closed { what: "the thread" };
+
+/// Tells a caller what became of its message: an actor that is gone answers like a closed thread.
+pub(crate) fn thread_error<M>(error: SendError<M, Error>) -> Error {
+    match error {
+        SendError::HandlerError(error) => error,
+        _ => CLOSED_THREAD,
+    }
+}
+
+/// A handle on a live thread. Cheap to clone; the thread stays live when the last one is dropped.
+///
+/// Batches are logged in the order in which they reach the thread, and each is acknowledged once
+/// it has reached the durability that was asked for. A batch is not undone when its caller goes
+/// away.
+#[derive(Debug, Clone)]
+pub struct LiveThread {
+    thread: Arc<ThreadRef>,
+    /// Keeps the home open: its last handle closes it.
+    _core: Arc<Core>,
+}
+
+impl LiveThread {
+    pub(crate) fn new(thread: Arc<ThreadRef>, core: Arc<Core>) -> Self {
+        Self {
+            thread,
+            _core: core,
+        }
+    }
+
+    pub(crate) fn thread(&self) -> &ThreadRef {
+        &self.thread
+    }
+
+    /// The thread's id.
+    #[must_use]
+    pub fn thread_id(&self) -> ThreadId {
+        self.thread.shared.thread_id
+    }
+
+    /// Whether the thread has no log.
+    #[must_use]
+    pub fn is_ephemeral(&self) -> bool {
+        self.thread.shared.ephemeral
+    }
+
+    /// Appends one batch, which is read whole or not at all, and waits until it is written.
+    ///
+    /// # Errors
+    /// As [`LiveThread::append_with`].
+    pub async fn append(&self, items: Vec<Item>) -> Result<Ack> {
+        self.append_with(items, AppendOptions::default()).await
+    }
+
+    /// Appends one batch, which is read whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when another ordinal was expected or another process writes the
+    /// thread; [`Error::Io`] and [`Error::OutOfSpace`] when the batch could not be written or
+    /// synced, after which the next append first mends the log; [`Error::InvalidRequest`] for an
+    /// empty batch or an item that is too large; [`Error::Closed`] after a shutdown.
+    pub async fn append_with(&self, items: Vec<Item>, options: AppendOptions) -> Result<Ack> {
+        check(&items).map_err(InvalidRequest::Codec)?;
+        let append = Append { items, options };
+        self.thread.actor.ask(append).await.map_err(thread_error)
+    }
+
+    /// Brings a new thread to the disk, with its meta as its first record, and syncs it. Of a
+    /// thread that is there, what is unsynced is synced.
+    ///
+    /// # Errors
+    /// As [`LiveThread::append_with`]; [`InvalidRequest::Ephemeral`] for a thread without a log.
+    pub async fn persist(&self) -> Result<()> {
+        self.thread.actor.ask(Persist).await.map_err(thread_error)
+    }
+
+    /// Syncs everything acknowledged so far.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::OutOfSpace`] when that failed, [`Error::Closed`] after a
+    /// shutdown.
+    pub async fn flush(&self) -> Result<Flushed> {
+        self.thread.actor.ask(Flush).await.map_err(thread_error)
+    }
+
+    /// Where the thread stands.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after a shutdown.
+    pub async fn snapshot(&self) -> Result<ThreadSnapshot> {
+        self.thread.actor.ask(Snapshot).await.map_err(thread_error)
+    }
+
+    /// Syncs everything acknowledged, closes the log and ends the thread's actor; a new thread of
+    /// which nothing is on disk leaves nothing there. The thread can be resumed at once.
+    ///
+    /// # Errors
+    /// What kept the log from being synced: the thread stays live then. [`Error::Closed`] when it
+    /// was shut down before.
+    pub async fn shutdown(&self) -> Result<()> {
+        self.thread.shutdown(Shutdown::Gentle).await
+    }
+
+    /// Ends a new thread of which nothing is on disk, and leaves nothing there.
+    ///
+    /// # Errors
+    /// [`InvalidRequest::ThreadExists`] when something is on disk already: the thread stays live
+    /// then. [`Error::Closed`] after a shutdown.
+    pub async fn discard(&self) -> Result<()> {
+        self.thread.actor.ask(Discard).await.map_err(thread_error)
+    }
+}
+
+/// Refuses what no log can hold, before it shares a write with other callers' batches.
+fn check(items: &[Item]) -> std::result::Result<(), CodecError> {
+    if items.is_empty() {
+        return Err(CodecError::EmptyBatch);
+    }
+    if items.len() > MAX_BATCH_RECORDS {
+        return Err(CodecError::BatchTooLong {
+            records: items.len(),
+            limit: MAX_BATCH_RECORDS,
+        });
+    }
+    for item in items {
+        let length = item.body.len();
+        if length > MAX_BODY_BYTES {
+            return Err(CodecError::RecordTooLarge {
+                length: ByteLength::new(length as u64),
+                limit: ByteLength::new(MAX_BODY_BYTES as u64),
+            });
+        }
+        if let RecordType::Other(name) = &item.record_type {
+            RecordType::from_name(name)?;
+        }
+        if let Some(TurnId::Text(text)) = &item.turn_id
+            && text.len() > MAX_TURN_ID_BYTES
+        {
+            return Err(CodecError::BadTurnId {
+                length: text.len(),
+                limit: MAX_TURN_ID_BYTES,
+            });
+        }
+    }
+    Ok(())
+}
+
+impl ThreadRef {
+    /// Ends the thread's actor.
+    pub(crate) async fn shutdown(&self, how: Shutdown) -> Result<()> {
+        self.actor.ask(how).await.map_err(thread_error)
+    }
+}

@@ -1,0 +1,48 @@
+//! Remove: end a live thread.
+
+use std::sync::Arc;
+
+use kameo::message::{Context, Message};
+use kameo::reply::DelegatedReply;
+use selvedge_codec::ThreadId;
+use selvedge_engine::Result;
+
+use super::{Entry, Event, Registry};
+use crate::spawn;
+use crate::thread_actor::Shutdown;
+
+/// Shuts the thread of this id down, if it is live. Its log stays.
+#[derive(Debug)]
+pub(crate) struct Remove {
+    pub(crate) thread_id: ThreadId,
+}
+
+impl Message<Remove> for Registry {
+    type Reply = DelegatedReply<Result<()>>;
+
+    async fn handle(
+        &mut self,
+        remove: Remove,
+        ctx: &mut Context<Self, Self::Reply>,
+    ) -> Self::Reply {
+        let (delegated, reply) = ctx.reply_sender();
+        match self.threads.get(&remove.thread_id) {
+            Some(Entry::Live { thread, .. }) if !thread.shared.is_ending() => {
+                let thread = Arc::clone(thread);
+                spawn::owned_task(&mut self.tasks, async move {
+                    let outcome = thread.shutdown(Shutdown::Gentle).await;
+                    if let Some(reply) = reply {
+                        reply.send(outcome.clone());
+                    }
+                    Event::ShutDown(outcome)
+                });
+            }
+            _ => {
+                if let Some(reply) = reply {
+                    reply.send(Ok(()));
+                }
+            }
+        }
+        delegated
+    }
+}

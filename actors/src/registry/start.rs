@@ -1,0 +1,91 @@
+//! Start: a new thread.
+
+use std::sync::Arc;
+
+use kameo::message::{Context, Message};
+use kameo::reply::DelegatedReply;
+use selvedge_codec::{Item, ThreadId, UtcMicros};
+use selvedge_engine::log::{NewThread, ThreadLog};
+use selvedge_engine::{Error, InvalidRequest, Result};
+
+use super::{Entry, Event, Registry};
+use crate::live_thread::ThreadRef;
+use crate::spawn;
+
+/// Starts a thread. Nothing is on disk before its first append or persist.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) thread_id: ThreadId,
+    /// `None` for an ephemeral thread.
+    pub(crate) log: Option<NewLog>,
+}
+
+/// What the log of a new thread begins with.
+#[derive(Debug)]
+pub(crate) struct NewLog {
+    pub(crate) created_at: UtcMicros,
+    pub(crate) meta: Item,
+    /// Whether somebody chose the id, so that there may be such a thread already.
+    pub(crate) may_exist: bool,
+}
+
+impl Message<Start> for Registry {
+    type Reply = DelegatedReply<Result<Arc<ThreadRef>>>;
+
+    async fn handle(&mut self, start: Start, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        let (delegated, waiter) = ctx.reply_sender();
+        let Start { thread_id, log } = start;
+        if self.threads.contains_key(&thread_id) {
+            super::answer(
+                vec![waiter],
+                &Err(InvalidRequest::ThreadExists(thread_id).into()),
+            );
+            return delegated;
+        }
+        let Some(new) = log else {
+            let thread = self.start_actor(thread_id, None);
+            super::answer(vec![waiter], &Ok(thread));
+            return delegated;
+        };
+        let may_exist = new.may_exist;
+        let log = Box::new(ThreadLog::create(
+            self.store.log_context().clone(),
+            NewThread {
+                thread_id,
+                created_at: new.created_at,
+                meta: new.meta,
+            },
+        ));
+        if may_exist {
+            let opening = self.check_new(thread_id, log);
+            self.threads.insert(
+                thread_id,
+                Entry::Opening {
+                    task: opening,
+                    waiters: vec![waiter],
+                },
+            );
+        } else {
+            let thread = self.start_actor(thread_id, Some(log));
+            super::answer(vec![waiter], &Ok(thread));
+        }
+        delegated
+    }
+}
+
+impl Registry {
+    /// Looks whether the home has a thread of this id already.
+    fn check_new(&mut self, thread_id: ThreadId, log: Box<ThreadLog>) -> tokio::task::Id {
+        let (store, pool) = (Arc::clone(&self.store), self.env.pool.clone());
+        let opening = spawn::owned_task(&mut self.tasks, async move {
+            let found = pool.run(move || store.find(thread_id)).await;
+            let log = match found.and_then(|found| found) {
+                Ok(_) => Err(InvalidRequest::ThreadExists(thread_id).into()),
+                Err(Error::ThreadNotFound { .. }) => Ok(log),
+                Err(error) => Err(error),
+            };
+            Event::Opened { thread_id, log }
+        });
+        opening.id()
+    }
+}

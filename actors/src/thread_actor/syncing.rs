@@ -1,0 +1,225 @@
+//! Syncs: one in flight at a time, off the runtime, while writes go on.
+
+use selvedge_codec::{ByteLength, Ordinal};
+use selvedge_engine::log::{LogState, SyncDone, ThreadLog};
+use selvedge_engine::{Error, Result};
+
+use super::log_slot::LogSlot;
+use super::{Reply, ThreadActor, send};
+use crate::live_thread::{Ack, CLOSED_THREAD, Durability, Flushed};
+
+/// Somebody who waits until everything below an ordinal is synced.
+#[derive(Debug)]
+pub(super) struct SyncWaiter {
+    pub(super) up_to: Ordinal,
+    pub(super) synced: Synced,
+}
+
+/// What to say then.
+#[derive(Debug)]
+pub(super) enum Synced {
+    Append(Reply<Ack>, Ack),
+    Flush(Reply<Flushed>, Flushed),
+    Persist(Reply<()>),
+}
+
+impl Synced {
+    fn answer(self, outcome: Result<()>) {
+        let durability = Durability::Synced;
+        match self {
+            Self::Append(reply, ack) => {
+                send(reply, outcome.map(|()| Ack { durability, ..ack }));
+            }
+            Self::Flush(reply, flushed) => {
+                send(
+                    reply,
+                    outcome.map(|()| Flushed {
+                        durability,
+                        ..flushed
+                    }),
+                );
+            }
+            Self::Persist(reply) => send(reply, outcome),
+        }
+    }
+}
+
+impl ThreadActor {
+    /// Starts a sync of everything written so far, unless one is in flight.
+    pub(super) async fn start_sync(&mut self) {
+        if self.syncing.is_some() {
+            return;
+        }
+        let begun = match self.ready_to_sync().await {
+            Ok(()) => self.here(|log| Ok(log.begin_sync())),
+            Err(error) => Err(error),
+        };
+        match begun {
+            Ok(Some(job)) => {
+                let running = self.env.pool.submit(move || job.run()).await;
+                self.syncing = Some(Box::new(running));
+            }
+            Ok(None) => {
+                let durable = self.log.here().map(ThreadLog::durable_next_ordinal);
+                self.answer_synced(durable.unwrap_or_default());
+                // A log that failed syncs nothing until it is mended.
+                self.fail_waiters(&CLOSED_THREAD);
+            }
+            Err(error) => self.fail_waiters(&error),
+        }
+    }
+
+    /// Sees to it that the log need not open its file to begin a sync: one that was opened and not
+    /// written to since has none, and what it holds may never have been synced.
+    async fn ready_to_sync(&mut self) -> Result<()> {
+        let opens = self.log.here().is_some_and(|log| {
+            log.state() == LogState::Live
+                && !log.has_handle()
+                && log.durable_next_ordinal() < log.next_ordinal()
+        });
+        if opens {
+            self.ready_to_write().await?;
+            self.off_runtime(ThreadLog::open_handle).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of a sync that has ended, and tells who waited for it.
+    pub(super) fn finish_sync(&mut self, done: Result<SyncDone>) {
+        self.syncing = None;
+        let outcome = match done {
+            Ok(done) => self.here(|log| log.finish_sync(done)),
+            Err(panicked) => {
+                // What the sync had of the log went with it.
+                self.shared.set_ending();
+                self.log = LogSlot::Lost;
+                Err(panicked)
+            }
+        };
+        match outcome {
+            Ok(durable) => self.answer_synced(durable),
+            Err(error) => {
+                tracing::warn!(thread_id = %self.shared.thread_id, %error, "a sync failed");
+                self.fail_waiters(&error);
+            }
+        }
+    }
+
+    /// Waits for the sync that is in flight, if one is.
+    pub(super) async fn await_sync(&mut self) {
+        if let Some(syncing) = &mut self.syncing {
+            let done = syncing.await;
+            self.finish_sync(done);
+        }
+    }
+
+    /// Syncs everything that was acknowledged here and waits for it. A failed log is mended first.
+    pub(super) async fn sync_all(&mut self) -> Result<()> {
+        self.await_sync().await;
+        let Some(log) = self.log.here() else {
+            return Err(self.no_log());
+        };
+        match log.state() {
+            LogState::Deferred => return Ok(()),
+            LogState::Live if !is_dirty(log) => {}
+            LogState::Live | LogState::Failed | LogState::Closed => {
+                self.ready_to_write().await?;
+                let outcome = self.off_runtime(ThreadLog::sync).await;
+                if let Err(error) = outcome {
+                    self.fail_waiters(&error);
+                    return Err(error);
+                }
+            }
+        }
+        let durable = self.log.here().map(ThreadLog::durable_next_ordinal);
+        self.answer_synced(durable.unwrap_or_default());
+        Ok(())
+    }
+
+    /// Once a sync interval while something is unsynced or a file is open: syncs what is
+    /// unsynced, and gives the file back when nothing was written since the last time.
+    pub(super) async fn on_tick(&mut self) {
+        self.tick = None;
+        let wrote = std::mem::take(&mut self.wrote_since_tick);
+        let Some(log) = self.log.here() else { return };
+        if log.state() == LogState::Failed {
+            return self.mend().await;
+        }
+        let dirty = is_dirty(log);
+        if dirty {
+            self.start_sync().await;
+        }
+        if dirty || wrote || self.syncing.is_some() {
+            self.arm_tick();
+        } else {
+            self.release().await;
+        }
+    }
+
+    /// Tries to mend a failed log, so that what was acknowledged does not stay in memory alone for
+    /// longer than the medium is to blame for. Each attempt waits twice as long as the one before.
+    async fn mend(&mut self) {
+        self.await_sync().await;
+        let mended = match self.ready_to_write().await {
+            Ok(()) => self.off_runtime(ThreadLog::recover).await,
+            Err(error) => Err(error),
+        };
+        self.tick = None;
+        match mended {
+            Ok(()) => self.note_growth(),
+            Err(error) => {
+                tracing::warn!(thread_id = %self.shared.thread_id, %error, "a log can't be mended");
+                self.failed_mends = self.failed_mends.saturating_add(1);
+                self.arm_tick();
+            }
+        }
+    }
+
+    /// Gives the file back because others wait for one.
+    pub(super) async fn give_back(&mut self) {
+        if let Err(error) = self.sync_all().await {
+            tracing::warn!(thread_id = %self.shared.thread_id, %error, "a sync failed");
+        }
+        self.release().await;
+    }
+
+    /// Closes the file and lets go of what an idle thread does not need.
+    async fn release(&mut self) {
+        if self.log.here().is_some_and(ThreadLog::has_handle) {
+            // A failed log keeps its file, and its permit, until it is mended.
+            if let Err(error) = self.off_runtime(ThreadLog::release_handle).await {
+                tracing::warn!(thread_id = %self.shared.thread_id, %error, "a log stays open");
+                self.arm_tick();
+                return;
+            }
+        }
+        self.permit = None;
+        self.tick = None;
+        self.waiters.shrink_to_fit();
+    }
+
+    /// Tells everybody who waited for no more than what is synced now.
+    pub(super) fn answer_synced(&mut self, durable: Ordinal) {
+        while self
+            .waiters
+            .front()
+            .is_some_and(|waiter| waiter.up_to <= durable)
+        {
+            if let Some(waiter) = self.waiters.pop_front() {
+                waiter.synced.answer(Ok(()));
+            }
+        }
+    }
+
+    /// Tells everybody who waits for a sync that it failed.
+    pub(super) fn fail_waiters(&mut self, error: &Error) {
+        for waiter in std::mem::take(&mut self.waiters) {
+            waiter.synced.answer(Err(error.clone()));
+        }
+    }
+}
+
+/// Whether something that was acknowledged here is not synced yet.
+fn is_dirty(log: &ThreadLog) -> bool {
+    log.unsynced_bytes() > ByteLength::ZERO
+}

@@ -1,0 +1,133 @@
+//! A page of 50 at 10,000 threads, by every sort key, from the top and from the middle, verified
+//! and from the index alone; beside it the same page from an SQLite table with an index.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark stops at the first surprise"
+)]
+
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use selvedge::{ListQuery, OpenOptions, Selvedge, SortKey, ThreadFilter, Verification};
+use selvedge_benches::{ROUNDS, json_lines_home, native_home, runtime};
+
+const THREADS: usize = 10_000;
+const PAGE: usize = 50;
+
+fn sqlite() -> rusqlite::Connection {
+    let connection = rusqlite::Connection::open_in_memory().unwrap();
+    connection
+        .execute_batch("CREATE TABLE threads(id TEXT PRIMARY KEY, created INTEGER, preview TEXT, cwd TEXT, row TEXT); CREATE INDEX by_created ON threads(created DESC, id DESC)")
+        .unwrap();
+    for number in 0..THREADS {
+        connection
+            .execute(
+                "INSERT INTO threads VALUES (?1, ?2, ?3, ?4, ?5)",
+                rusqlite::params![
+                    format!("{number:036}"),
+                    number,
+                    "please do a thing",
+                    "/work",
+                    "x".repeat(400)
+                ],
+            )
+            .unwrap();
+    }
+    connection
+}
+
+fn listing(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let connection = sqlite();
+    let homes = [
+        ("native", runtime.block_on(native_home(THREADS))),
+        ("json_lines", json_lines_home(THREADS, 2 << 10)),
+    ];
+    std::thread::sleep(Duration::from_millis(2_500));
+    for (format, home) in &homes {
+        let selvedge = runtime
+            .block_on(Selvedge::open(OpenOptions::new(home.path())))
+            .unwrap();
+        let mut group = criterion.benchmark_group(format!("page_of_50_at_10k_{format}"));
+        group.sample_size(30);
+        for round in 0..ROUNDS {
+            group.bench_function(format!("sqlite_created/{round}"), |bencher| {
+                let mut select = connection
+                    .prepare_cached("SELECT * FROM threads ORDER BY created DESC, id DESC LIMIT 50")
+                    .unwrap();
+                bencher.iter(|| {
+                    select
+                        .query_map([], |row| row.get::<_, String>(4))
+                        .unwrap()
+                        .map(Result::unwrap)
+                        .collect::<Vec<_>>()
+                });
+            });
+            for sort in [SortKey::Created, SortKey::Updated, SortKey::Recency] {
+                for verification in [Verification::Verified, Verification::IndexOnly] {
+                    let top = ListQuery {
+                        sort,
+                        verification,
+                        limit: PAGE,
+                        ..ListQuery::default()
+                    };
+                    let half = ListQuery {
+                        limit: THREADS / 2,
+                        ..top.clone()
+                    };
+                    let cursor = runtime
+                        .block_on(selvedge.list_threads(half))
+                        .unwrap()
+                        .next_cursor;
+                    let middle = ListQuery {
+                        cursor,
+                        ..top.clone()
+                    };
+                    for (place, query) in [("top", &top), ("middle", &middle)] {
+                        let name = format!("{sort:?}_{verification:?}_{place}/{round}");
+                        group.bench_function(name, |bencher| {
+                            bencher.iter(|| {
+                                let page = runtime.block_on(selvedge.list_threads(query.clone()));
+                                assert_eq!(page.unwrap().threads.len(), PAGE);
+                            });
+                        });
+                    }
+                }
+            }
+            for (name, filter) in [
+                (
+                    "cwd",
+                    ThreadFilter {
+                        cwds: vec!["/work/7".into()],
+                        ..ThreadFilter::default()
+                    },
+                ),
+                (
+                    "search_absent",
+                    ThreadFilter {
+                        search: Some("nowhere".into()),
+                        ..ThreadFilter::default()
+                    },
+                ),
+            ] {
+                let query = ListQuery {
+                    filter,
+                    limit: PAGE,
+                    ..ListQuery::default()
+                };
+                group.bench_function(format!("{name}/{round}"), |bencher| {
+                    bencher.iter(|| {
+                        runtime
+                            .block_on(selvedge.list_threads(query.clone()))
+                            .unwrap()
+                    });
+                });
+            }
+        }
+        group.finish();
+        runtime.block_on(selvedge.shutdown()).unwrap();
+    }
+}
+
+criterion_group!(benches, listing);
+criterion_main!(benches);

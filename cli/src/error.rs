@@ -1,0 +1,101 @@
+//! Why a verb failed, in one clear line.
+
+use std::io;
+use std::path::PathBuf;
+
+use selvedge::{CodecError, Ordinal, ThreadId};
+use thiserror::Error;
+
+/// The result of a verb's work.
+pub(crate) type Result<T> = std::result::Result<T, CliError>;
+
+/// Why a verb failed.
+#[derive(Debug, Error)]
+pub(crate) enum CliError {
+    /// The store says no.
+    #[error(transparent)]
+    Store(#[from] selvedge::Error),
+    /// Stdout is gone or refuses. A broken pipe is no failure: whoever read it has enough.
+    #[error("can't write the answer: {0}")]
+    Stdout(#[source] io::Error),
+    /// Stdin can't be read.
+    #[error("can't read stdin: {0}")]
+    Stdin(#[source] io::Error),
+    /// A line of stdin holds no item.
+    #[error("line {line}: {why}")]
+    BadLine {
+        /// The line's number, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A batch was not appended.
+    #[error("line {line}: {source}")]
+    Append {
+        /// The line's number, from 1.
+        line: u64,
+        /// Why.
+        source: Box<CliError>,
+    },
+    /// An answer has no JSON form.
+    #[error("can't write the answer as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A record has no JSON line.
+    #[error("thread {thread_id}, record {ordinal}: {why}")]
+    Record {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The record.
+        ordinal: Ordinal,
+        /// Why.
+        why: CodecError,
+    },
+    /// A directory holds no log.
+    #[error("{} holds no JSON-lines log", .0.display())]
+    NothingToImport(PathBuf),
+    /// An export would replace a file.
+    #[error("{} exists already; --force replaces it", .0.display())]
+    FileExists(PathBuf),
+    /// Some of many were not carried out; each has been told on its own line.
+    #[error("{failed} of {all} {what} failed")]
+    Some {
+        /// How many failed.
+        failed: usize,
+        /// How many there were.
+        all: usize,
+        /// What they are: "imports", "exports".
+        what: &'static str,
+    },
+    /// The demo's home holds something.
+    #[error("the demo wants a home of its own: {} is not empty", .0.display())]
+    DemoHomeInUse(PathBuf),
+    /// The demo changed what it only had to read.
+    #[error("a bundled JSON-lines file in {} was changed", .0.display())]
+    DemoHomeTouched(PathBuf),
+    /// The demo's writer could not be started or ended.
+    #[error("the demo's writer: {0}")]
+    DemoWriter(#[source] io::Error),
+    /// What the demo is there to rule out.
+    #[error("thread {thread_id} lost what was acknowledged: {what}")]
+    Lost {
+        /// The thread.
+        thread_id: ThreadId,
+        /// What is missing.
+        what: String,
+    },
+    /// The runtime or a directory could not be made.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl CliError {
+    /// Whether the reader of stdout has gone, which is no failure.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

@@ -1,0 +1,85 @@
+//! `list`: a page of threads.
+
+use selvedge::{Clock, Coverage, ListQuery, Page, SystemClock, ThreadFilter, Verification};
+
+use super::{Context, Outcome};
+use crate::args::ListArgs;
+use crate::error::Result;
+use crate::output::json::PageJson;
+use crate::output::table::{TableStyle, thread_table};
+use crate::output::text::counted;
+use crate::output::{Answer, note};
+
+/// Prints a page of threads.
+pub(crate) fn run(args: &ListArgs, context: &Context) -> Result<Outcome> {
+    context.with_home(|home| {
+        let page = home.wait(home.store().list_threads(query(args)))?;
+        let mut answer = Answer::new();
+        if context.json {
+            answer.json(&PageJson::of(&page, &context.home)?)?;
+        } else {
+            let style = TableStyle::for_stdout(args.sort.into(), SystemClock.now());
+            answer.line(thread_table(&page.threads, &style))?;
+        }
+        answer.finish()?;
+        if !context.json {
+            tell_the_rest(&page);
+        }
+        Ok(Outcome::Fine)
+    })
+}
+
+fn query(args: &ListArgs) -> ListQuery {
+    ListQuery {
+        filter: ThreadFilter {
+            archived: args.archived,
+            include_empty: args.include_empty,
+            cwds: args.cwds.clone(),
+            providers: args.providers.clone(),
+            sources: args.sources.clone(),
+            search: args.search.clone(),
+            ..ThreadFilter::default()
+        },
+        sort: args.sort.into(),
+        direction: args.direction(),
+        limit: usize::from(args.limit),
+        cursor: args.cursor.clone(),
+        verification: if args.index_only {
+            Verification::IndexOnly
+        } else {
+            Verification::Verified
+        },
+    }
+}
+
+/// What a person must know besides the table: whether it is all, and how to go on.
+fn tell_the_rest(page: &Page) {
+    if page.threads.is_empty() {
+        note("no thread matches");
+    }
+    if let Some(cursor) = &page.next_cursor {
+        note(format_args!(
+            "there are more: repeat with --cursor {cursor}"
+        ));
+    }
+    tell_coverage(page.coverage);
+}
+
+/// Says what an answer does not cover.
+pub(super) fn tell_coverage(coverage: Coverage) {
+    match coverage {
+        Coverage::Complete { failed: 0 } => {}
+        Coverage::Complete { failed } => note(format_args!(
+            "{} can't be read; `selvedge verify` tells which and why",
+            counted(failed, "log")
+        )),
+        Coverage::Partial {
+            indexed,
+            pending,
+            failed,
+        } => note(format_args!(
+            "this is not all yet: {indexed} logs are indexed, {pending} are not, {failed} can't be \
+             read; `selvedge index` goes on"
+        )),
+    }
+}

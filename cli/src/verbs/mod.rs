@@ -1,0 +1,195 @@
+//! The verbs, one file each.
+
+mod append;
+mod demo;
+mod export;
+mod history;
+mod import;
+mod index;
+mod list;
+mod show;
+mod stats;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use selvedge::{IndexMode, OpenOptions, Selvedge, StartThread};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::args::{Cli, HOME_VARIABLE, Verb};
+use crate::error::{CliError, Result};
+use crate::output::note;
+
+/// How long a verb waits for the index to cover the home before it goes on with what there is.
+const INDEX_WAIT: Duration = Duration::from_secs(60);
+
+/// The index's file in a home.
+const INDEX: &str = "index.redb";
+
+/// How a verb ended that did its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All is well.
+    Fine,
+    /// The verb was asked to look for damage, and found some.
+    DamageFound,
+}
+
+/// Carries out what was asked.
+pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
+    if let Verb::Demo(args) = &cli.verb {
+        return demo::run(args, cli.home.as_deref());
+    }
+    let Some(home) = cli.home(std::env::var_os(HOME_VARIABLE)) else {
+        let message = format!("no home is named: give --home DIR or set {HOME_VARIABLE}");
+        Cli::command()
+            .error(ErrorKind::MissingRequiredArgument, message)
+            .exit()
+    };
+    let context = Context {
+        home: absolute(&home)?,
+        json: cli.json,
+    };
+    match &cli.verb {
+        Verb::List(args) => list::run(args, &context),
+        Verb::Show(args) => show::run(args, &context),
+        Verb::History(args) => history::run(args, &context),
+        Verb::Append(args) => append::run(args, &context),
+        Verb::Import(args) => import::run(args, &context),
+        Verb::Export(args) => export::run(args, &context),
+        Verb::Index(args) => index::run(args, &context),
+        Verb::Verify => verify::run(&context),
+        Verb::Stats => stats::run(&context),
+        Verb::DemoWriter => demo::write_until_killed(&context),
+        // Taken above, before a home was asked for.
+        Verb::Demo(args) => demo::run(args, Some(&context.home)),
+    }
+}
+
+/// What every verb is told.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The home's absolute path.
+    pub(crate) home: PathBuf,
+    /// Whether the answer is JSON where a person would get something else.
+    pub(crate) json: bool,
+}
+
+impl Context {
+    /// Opens the home for a verb that reads it or resumes what it holds: it must exist, and is
+    /// indexed first as far as it must be. Where no index can be kept (the home is read-only, the
+    /// disk is full), the logs have the same answers.
+    pub(crate) fn with_home<T>(&self, work: impl FnOnce(&OpenHome) -> Result<T>) -> Result<T> {
+        let home = match OpenHome::open(self, self.options()) {
+            Err(CliError::Store(error)) if self.is_of_index(&error) => {
+                note(format_args!(
+                    "no index can be used, all logs are read: {error}"
+                ));
+                OpenHome::open(self, self.options().index(IndexMode::None))?
+            }
+            opened => opened?,
+        };
+        home.close_after(work)
+    }
+
+    /// Opens the home for a verb that indexes it itself.
+    pub(crate) fn with_unindexed_home<T>(
+        &self,
+        work: impl FnOnce(&OpenHome) -> Result<T>,
+    ) -> Result<T> {
+        OpenHome::open(self, self.options().index(IndexMode::Existing))?.close_after(work)
+    }
+
+    /// Opens the home for a verb that may begin one.
+    pub(crate) fn with_new_home<T>(&self, work: impl FnOnce(&OpenHome) -> Result<T>) -> Result<T> {
+        OpenHome::open(self, self.options().create(true))?.close_after(work)
+    }
+
+    fn options(&self) -> OpenOptions {
+        OpenOptions::new(self.home.clone()).index(IndexMode::Wait(INDEX_WAIT))
+    }
+
+    fn is_of_index(&self, error: &selvedge::Error) -> bool {
+        match error {
+            selvedge::Error::Io { path, .. } | selvedge::Error::OutOfSpace { path, .. } => {
+                *path == self.home.join(INDEX)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// An open home, and the runtime that its actors live on. The verb itself stays on the main
+/// thread and may block.
+pub(crate) struct OpenHome {
+    runtime: Runtime,
+    store: Selvedge,
+    path: PathBuf,
+}
+
+impl OpenHome {
+    fn open(context: &Context, options: OpenOptions) -> Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|source| CliError::System {
+                what: "can't start the runtime",
+                source,
+            })?;
+        let store = runtime.block_on(Selvedge::open(options))?;
+        Ok(Self {
+            runtime,
+            store,
+            path: context.home.clone(),
+        })
+    }
+
+    /// Lets `work` use the home, and shuts it down whatever came of that.
+    fn close_after<T>(self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let result = work(&self);
+        let closed = self.runtime.block_on(self.store.shutdown());
+        let value = result?;
+        closed?;
+        Ok(value)
+    }
+
+    /// The store.
+    pub(crate) const fn store(&self) -> &Selvedge {
+        &self.store
+    }
+
+    /// The home's absolute path.
+    pub(crate) fn home(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for an operation of the store.
+    pub(crate) fn wait<T>(
+        &self,
+        operation: impl Future<Output = selvedge::Result<T>>,
+    ) -> Result<T> {
+        Ok(self.runtime.block_on(operation)?)
+    }
+}
+
+/// The path from the root, without a look at the disk.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|source| CliError::System {
+        what: "can't tell the current directory",
+        source,
+    })
+}
+
+/// What a thread that this command starts says of itself.
+pub(crate) fn started_by_cli() -> StartThread {
+    StartThread {
+        source: Some("\"cli\"".to_owned()),
+        originator: "selvedge-cli".to_owned(),
+        cli_version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..StartThread::default()
+    }
+}
