@@ -33,8 +33,9 @@ impl Selvedge {
         };
         let query = Arc::new(query);
         match self.list_by_index(&indexer, &query).await {
-            // Another process holds the index: the logs have the same answers.
-            Err(Error::TimedOut { .. }) => self.scan(query).await,
+            // Another process holds the index, or there is no room for it: the logs have the same
+            // answers.
+            Err(why) if self.core.store.is_of_index(&why) => self.scan(query).await,
             done => done,
         }
     }
@@ -174,14 +175,14 @@ impl Selvedge {
         }
     }
 
-    /// Waits until the index has everything that was acknowledged before. Where another process
-    /// holds it, reading one thread asks its log instead.
+    /// Waits until the index has everything that was acknowledged before. Where it can't take it
+    /// (another process holds it, the disk is full), reading one thread asks its log instead.
     pub(crate) async fn settle(&self) -> Result<()> {
         let Some(indexer) = &self.core.indexer else {
             return Ok(());
         };
         match indexer.ask(Settle).await.map_err(registry_error) {
-            Err(Error::TimedOut { .. }) => Ok(()),
+            Err(why) if self.core.store.is_of_index(&why) => Ok(()),
             settled => settled,
         }
     }
