@@ -34,7 +34,8 @@ impl Selvedge {
         };
         let query = Arc::new(query);
         match self.list_by_index(&indexer, &query).await {
-            // Another process holds the index, or it can't grow: the logs have the same answers.
+            // Another process holds the index, or there is no room for it: the logs have the same
+            // answers.
             Err(why) if self.core.store.is_of_index(&why) => self.scan(query).await,
             done => done,
         }
@@ -181,8 +182,8 @@ impl Selvedge {
         }
     }
 
-    /// Waits until the index has everything that was acknowledged before. Where another process
-    /// holds it, or it can't grow, reading one thread asks its log instead.
+    /// Waits until the index has everything that was acknowledged before. Where it can't take it
+    /// (another process holds it, the disk is full), reading one thread asks its log instead.
     pub(crate) async fn settle(&self) -> Result<()> {
         let Some(indexer) = &self.core.indexer else {
             return Ok(());

@@ -112,6 +112,10 @@ impl WalkBack {
         }
         let at = end - length;
         let frame = Frame::read(&self.buf, at, self.start.seed).map_err(Stop::Damage)?;
+        // A damaged trailing length may lead to an intact frame that ends elsewhere.
+        if frame.end() != end {
+            return Err(Stop::Damage(CodecError::FrameLength));
+        }
         Ok((at, frame))
     }
 

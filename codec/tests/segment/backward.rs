@@ -149,3 +149,20 @@ fn a_batch_without_its_end_is_not_given() {
         Some((_, CodecError::BatchBroken { expected: 2 }))
     ));
 }
+
+/// Found by the fuzzer: a walk read the last frame's trailing length and took whatever intact frame
+/// began so many bytes before the end. With that one number damaged it could lead to an earlier
+/// frame, which was then given as the newest, and the records behind it were gone without a word.
+#[test]
+fn a_damaged_trailing_length_does_not_lead_to_an_earlier_frame() {
+    let (bytes, ends) = encoded(seed_of(1), &mut batches_of(&[&[0], &[1], &[2]]));
+    for earlier in [0, ends[0]] {
+        let mut damaged = bytes.clone();
+        let length = u32::try_from(bytes.len() - earlier - 12).unwrap();
+        let trailing = damaged.len() - 4;
+        damaged[trailing..].copy_from_slice(&length.to_le_bytes());
+        let (records, damage) = walked(&damaged, 4096);
+        assert!(records.is_empty(), "{:?}", ordinals(&records));
+        assert!(damage.is_some());
+    }
+}

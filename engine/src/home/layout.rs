@@ -62,6 +62,9 @@ pub struct LogName {
     pub thread_id: Option<ThreadId>,
 }
 
+/// 0001-01-01T00:00:00Z: an earlier year has no four digits, which a log's path is made of.
+const YEAR_ONE: UtcMicros = UtcMicros::new(-62_135_596_800_000_000);
+
 /// `rollout-2026-02-20T09-15-00-` before the id.
 const STAMP_LENGTH: usize = "2026-02-20T09-15-00".len();
 
@@ -223,7 +226,7 @@ impl Home {
     /// Where the log of a new thread goes: `sessions/2026/11/20/rollout-...`.
     #[must_use]
     pub fn new_log_path(thread_id: ThreadId, started: UtcMicros, format: LogFormat) -> LogPath {
-        let stamp = started.to_file_name_text();
+        let stamp = started.max(YEAR_ONE).to_file_name_text();
         let day = stamp
             .split('T')
             .next()
@@ -239,6 +242,21 @@ impl Home {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The year of an imported log's first line was negative. Its minus became a `/`, and the path
+    /// of the new log one that no reader of marks took.
+    #[test]
+    fn every_moment_gives_a_log_a_path() {
+        for micros in [i64::MIN, -70_000_000_000_000_000, -1, 0, i64::MAX] {
+            let started = UtcMicros::new(micros);
+            let id = ThreadId::from_bytes([7; 16]);
+            let path = Home::new_log_path(id, started, LogFormat::Native);
+            assert_eq!(LogPath::new(path.as_str().to_owned()), Some(path.clone()));
+            let name = LogName::parse(path.file_name()).unwrap();
+            assert_eq!(name.thread_id, Some(id));
+            assert!(name.started.is_some(), "{path}");
+        }
+    }
 
     #[test]
     fn a_new_log_s_name_tells_its_thread_and_start() {

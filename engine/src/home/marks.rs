@@ -344,10 +344,9 @@ fn read_one(disk: &dyn Disk, path: &Path, known: Option<OpenMarkFile>) -> io::Re
     // Before the bytes are read: an owner that dies afterwards has written all of them.
     let alive = handle.is_locked_elsewhere(OWNER_LOCK)?;
     let stat = handle.stat()?;
-    // Lines are only appended, so that a file of this length has the lines it had.
-    if let Some(known) = known.filter(|known| {
-        (known.stat.inode, known.stat.len) == (stat.inode, stat.len) && stat.len.get() > 0
-    }) {
+    // Lines are only appended, so that a file of this length has the lines it had: unless it is
+    // another one, whose number was used again.
+    if let Some(known) = known.filter(|known| known.stat == stat && stat.len.get() > 0) {
         return Ok(OpenMarkFile {
             alive,
             stat,
@@ -541,6 +540,22 @@ mod tests {
         assert_eq!(seen[..2], [2, 1]);
         assert!(seen.is_sorted_by(|more, less| more >= less));
         assert_eq!(seen.last(), Some(&0));
+    }
+
+    /// A file of marks was written anew twice between two looks. It then had the number (which the
+    /// system uses again) and the length that it had had before, and its new marks were not seen.
+    #[test]
+    fn a_file_of_marks_that_only_looks_like_a_known_one_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path());
+        let (before, now) = (ThreadId::generate(), ThreadId::generate());
+        let marks = marks(&home);
+        marks.mark(now, &path("a")).unwrap();
+        let mut known = read_all(&RealDisk, &home).unwrap();
+        known[0].threads = vec![(before, path("a"))];
+        known[0].stat.mtime_nanos -= 1;
+        let files = read_changed(&RealDisk, &home, known, None).unwrap();
+        assert_eq!(files[0].threads, [(now, path("a"))]);
     }
 
     #[test]

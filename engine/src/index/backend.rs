@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use redb::{BackendError, StorageBackend};
 
-use super::blocks::{Extent, database_length, file_length};
+use super::blocks::{Extent, database_length, file_length, impossible};
 use crate::disk::DiskFile;
 
 thread_local! {
@@ -82,21 +82,20 @@ impl Backend {
 
 /// redb's bounds as a range that ends before its end; `u64::MAX` stands for no end.
 fn range_of(start: Bound<u64>, end: Bound<u64>) -> io::Result<Range<u64>> {
-    let bad = || io::Error::from(io::ErrorKind::InvalidInput);
     let start = match start {
         Bound::Unbounded => 0,
         Bound::Included(start) => start,
-        Bound::Excluded(before) => before.checked_add(1).ok_or_else(bad)?,
+        Bound::Excluded(before) => before.checked_add(1).ok_or_else(impossible)?,
     };
     let end = match end {
         Bound::Unbounded => u64::MAX,
-        Bound::Included(last) => last.checked_add(1).ok_or_else(bad)?,
+        Bound::Included(last) => last.checked_add(1).ok_or_else(impossible)?,
         Bound::Excluded(end) => end,
     };
     if start < end {
         Ok(start..end)
     } else {
-        Err(bad())
+        Err(impossible())
     }
 }
 

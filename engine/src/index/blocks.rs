@@ -38,14 +38,14 @@ pub(super) struct Extent {
     data_bytes: usize,
 }
 
-fn unaligned() -> io::Error {
+/// redb asks for what no page can be: it was led there by damaged bytes.
+pub(super) fn impossible() -> io::Error {
     io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "the index is read and written in whole pages",
+        io::ErrorKind::InvalidData,
+        "a place that no page of the index can have",
     )
 }
 
-/// As the error of a damaged file is recognised by: see [`super::fault::Fault`].
 fn damaged(block: u64) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
@@ -67,12 +67,12 @@ impl Extent {
         }
         let page = PAGE_BYTES as u64;
         if offset == 0 || !offset.is_multiple_of(page) || !len.is_multiple_of(PAGE_BYTES) {
-            return Err(unaligned());
+            return Err(impossible());
         }
         let first_block = offset / page;
         let start = first_block
             .checked_mul(BLOCK_BYTES as u64)
-            .ok_or_else(unaligned)?;
+            .ok_or_else(impossible)?;
         Ok(Self {
             start: ByteOffset::new(start),
             first_block,
@@ -99,7 +99,7 @@ impl Extent {
                 return Err(damaged(number));
             }
             // Only the header is ever read in part.
-            part.copy_from_slice(data.get(..part.len()).ok_or_else(unaligned)?);
+            part.copy_from_slice(data.get(..part.len()).ok_or_else(impossible)?);
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Extent {
     /// The bytes to write to the file for `data`.
     pub(super) fn seal(&self, data: &[u8]) -> io::Result<Vec<u8>> {
         if data.len() != self.blocks * self.data_bytes {
-            return Err(unaligned());
+            return Err(impossible());
         }
         let mut raw = Vec::with_capacity(self.file_bytes());
         for (number, part) in (self.first_block..).zip(data.chunks_exact(self.data_bytes)) {
@@ -138,12 +138,12 @@ pub(super) fn database_length(file: ByteLength) -> io::Result<u64> {
 /// The length of the file that redb sees as `database` bytes.
 pub(super) fn file_length(database: u64) -> io::Result<ByteLength> {
     if !database.is_multiple_of(PAGE_BYTES as u64) {
-        return Err(unaligned());
+        return Err(impossible());
     }
     (database / PAGE_BYTES as u64)
         .checked_mul(BLOCK_BYTES as u64)
         .map(ByteLength::new)
-        .ok_or_else(unaligned)
+        .ok_or_else(impossible)
 }
 
 #[cfg(test)]

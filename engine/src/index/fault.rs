@@ -29,9 +29,9 @@ impl Fault {
         match error.kind() {
             io::ErrorKind::TimedOut => Self::Busy,
             // A wrong checksum, a file cut short, and places that no page can have.
-            io::ErrorKind::InvalidData
-            | io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::InvalidInput => Self::Damaged(error.to_string()),
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                Self::Damaged(error.to_string())
+            }
             _ => Self::Io(error),
         }
     }

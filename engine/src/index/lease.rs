@@ -1,7 +1,7 @@
 //! The backfill lease: **at most one backfill's commits are taken at any time.**
 //!
 //! A claim writes its owner, a time to end and an epoch one larger than the last. Every commit of
-//! a backfill compares the epoch in its own transaction, so that an owner that was stopped and
+//! a backfill compares both in its own transaction, so that an owner that was stopped and
 //! wakes up after another took over can't write. A dead owner is replaced at once, one that is
 //! stuck when its lease ends.
 

@@ -174,8 +174,10 @@ impl DirListing {
 pub fn walk(disk: &dyn Disk, home: &Home) -> Result<Walk> {
     check_home(disk, home)?;
     let mut walk = Walk::default();
+    // The archive is listed last: a log that is archived meanwhile is then found there, or twice.
     let mut to_list: Vec<(String, usize)> =
         Home::log_roots().map(|root| (root.to_owned(), 0)).to_vec();
+    to_list.reverse();
     while let Some((dir, depth)) = to_list.pop() {
         match list_dir(disk, home, &dir) {
             Ok(Some(found)) => {
@@ -377,6 +379,57 @@ mod tests {
             ));
         }
         assert!(paths(&of("sessions").unwrap()).is_empty());
+    }
+
+    /// On which a log is archived between the listings of the two folders.
+    #[derive(Debug)]
+    struct ArchivingDisk {
+        home: Home,
+        listed: std::sync::atomic::AtomicUsize,
+    }
+
+    impl Disk for ArchivingDisk {
+        fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn crate::disk::DiskFile>> {
+            RealDisk.open(path, mode)
+        }
+        fn stat(&self, path: &Path) -> io::Result<FileStat> {
+            RealDisk.stat(path)
+        }
+        fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+            let before = self
+                .listed
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if before == 1 {
+                let of = |path| self.home.resolve(path);
+                self.rename(&of("sessions/a.jsonl"), &of("archived_sessions/a.jsonl"))?;
+            }
+            RealDisk.list(dir)
+        }
+        fn create_dir(&self, dir: &Path) -> io::Result<bool> {
+            RealDisk.create_dir(dir)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            RealDisk.rename(from, to)
+        }
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            RealDisk.remove(path)
+        }
+        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+            RealDisk.sync_dir(dir)
+        }
+    }
+
+    /// The archive was listed before the live logs: one that was archived in between lay in
+    /// neither, and its thread was gone for that listing.
+    #[test]
+    fn a_log_that_is_archived_meanwhile_is_found() {
+        let place = Place::new(&["sessions/a.jsonl", "archived_sessions/b.jsonl"]);
+        let disk = ArchivingDisk {
+            home: place.home(),
+            listed: Default::default(),
+        };
+        let walk = walk(&disk, &place.home()).unwrap();
+        assert!(paths(&walk).contains(&"archived_sessions/a.jsonl"));
     }
 
     #[test]

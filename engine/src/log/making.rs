@@ -52,7 +52,7 @@ impl ThreadLog {
             .encode(vec![vec![meta]], &mut draft, tail.buffer())
             .map_err(InvalidRequest::Codec)?;
         let entries = self.context.dirs.make_for(&self.context, &self.path)?;
-        let handle = self.new_file()?;
+        let handle = self.new_file(tail.kept())?;
         let filled = handle
             .write(tail.kept(), tail.base())
             .and_then(|()| handle.stat());
@@ -73,7 +73,10 @@ impl ThreadLog {
         Ok(())
     }
 
-    fn new_file(&self) -> Result<LogHandle> {
+    /// The file that `bytes` are to be written to. One that was left over may hold what an earlier
+    /// try wrote of them; if it holds anything else, somebody has gone on with it.
+    fn new_file(&self, bytes: &[u8]) -> Result<LogHandle> {
+        let exists = || InvalidRequest::ThreadExists(self.thread_id).into();
         let path = self.file();
         let mode = if self.is_left_over {
             OpenMode::CreateOrOpen
@@ -81,14 +84,15 @@ impl ThreadLog {
             OpenMode::CreateNew
         };
         match self.context.disk.open(&path, mode) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Err(InvalidRequest::ThreadExists(self.thread_id).into())
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists()),
             Err(error) => Err(Error::io("make", &path, error)),
             Ok(file) => {
                 let handle = LogHandle::of(file, path);
                 if self.is_left_over {
-                    handle.cut(ByteOffset::ZERO)?;
+                    let length = ByteOffset::new(handle.stat()?.len.get());
+                    if !bytes.starts_with(&handle.read(ByteOffset::ZERO, length)?) {
+                        return Err(exists());
+                    }
                 }
                 Ok(handle)
             }

@@ -211,6 +211,9 @@ impl ThreadLog {
         if batches.is_empty() {
             return Ok(Vec::new());
         }
+        if self.state == LogState::Deferred {
+            self.check(batches.clone())?;
+        }
         self.make_ready()?;
         let wanted = batches
             .iter()
@@ -221,6 +224,14 @@ impl ThreadLog {
             self.sync()?;
         }
         self.write(batches)
+    }
+
+    /// Refuses what can't be encoded before a new thread is put on disk for it.
+    fn check(&self, batches: Vec<Vec<Item>>) -> Result<()> {
+        let mut draft = Draft::new(self.next_ordinal(), None, self.context.clock.now());
+        self.writer
+            .encode(batches, &mut draft, &mut Vec::new())
+            .map_err(|why| InvalidRequest::Codec(why).into())
     }
 
     /// Makes the log ready for an append, as [`ThreadLog::append`] does itself: a new thread is put

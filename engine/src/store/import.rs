@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use selvedge_codec::jsonl::{item_from_line, render_line};
-use selvedge_codec::{ByteOffset, Item, Record, ThreadId};
+use selvedge_codec::{ByteOffset, Item, Ordinal, Record, ThreadId};
 
 use super::{FoundThread, Store};
 use crate::disk::{Disk, FileKind, OpenMode};
@@ -20,7 +20,7 @@ use crate::listing::{SessionNames, prefer, walk};
 use crate::log::{Damage, History, LogContext, NewThread, ThreadLog, load_history};
 use crate::projection::{LogIdentity, Projector};
 use crate::thread::ThreadSummary;
-use crate::{Error, InvalidRequest, Result};
+use crate::{ConflictReason, Error, InvalidRequest, Result};
 
 /// How deep logs may lie below a directory that is no home.
 const MAX_DEPTH: usize = 8;
@@ -208,6 +208,11 @@ fn summary_of(source: &ImportSource, history: &History) -> Result<ThreadSummary>
         path: source.path.clone(),
         header: None,
     });
+    // Damage before the first record comes first: the meta behind it may be a copied one.
+    let before_all = |damage: &&Damage| damage.first_ordinal == Ordinal::ZERO;
+    for damage in history.damage.iter().filter(before_all) {
+        projector.note_damage(damage);
+    }
     for record in &history.records {
         projector.apply(record);
     }
@@ -322,7 +327,19 @@ fn continue_thread(
     if !is_native {
         return Ok((ImportOutcome::Differs, path, 0));
     }
-    let (mut log, _report) = ThreadLog::open(context.clone(), thread.thread_id, &path)?;
+    let (mut log, report) = ThreadLog::open(context.clone(), thread.thread_id, &path)?;
+    // It was compared before it was locked: whoever wrote it meanwhile decides what follows.
+    let expected = there.position.next_ordinal;
+    if report.next_ordinal != expected {
+        log.close()?;
+        return Err(Error::Conflict {
+            thread_id: thread.thread_id,
+            reason: ConflictReason::NextOrdinal {
+                expected,
+                actual: report.next_ordinal,
+            },
+        });
+    }
     append_all(&mut log, rest)?;
     Ok((ImportOutcome::Continued, path, added))
 }
@@ -361,7 +378,8 @@ fn keep_name(context: &LogContext, source: &ImportSource, thread_id: ThreadId) -
     } else {
         format!("\n{line}\n")
     };
-    file.write_all_at(text.as_bytes(), ByteOffset::new(end.get()))
-        .map_err(failed)?;
-    file.sync_data().map_err(failed)
+    // The file may be another tool's, too: what it appends in between stays.
+    file.append_all(text.as_bytes()).map_err(failed)?;
+    file.sync_data().map_err(failed)?;
+    disk.sync_dir(context.home.root()).map_err(failed)
 }

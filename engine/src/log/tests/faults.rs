@@ -403,3 +403,34 @@ fn a_single_fault_anywhere_costs_a_try_and_nothing_else() {
     }
     assert!(faults > 50, "{faults}");
 }
+
+/// A new thread's file could neither be filled nor removed. Before its maker tried again, another
+/// process had found the file and gone on with it; the maker then cut it off and began anew.
+#[test]
+fn a_file_left_over_is_not_taken_from_whoever_went_on_with_it() {
+    for short in [0, 20, 10_000] {
+        let fixture = Fixture::new();
+        let mut log = fixture.create();
+        let fault = Fault {
+            short,
+            ..Fault::once(Op::Write, EIO)
+        };
+        fixture.disk.inject(fault);
+        fixture.disk.inject(Fault::once(Op::Remove, EIO));
+        assert!(log.materialize().is_err());
+        let (mut other, _) =
+            ThreadLog::open(fixture.home.context(), fixture.id, log.path()).unwrap();
+        append(&mut other, "theirs");
+        other.close().unwrap();
+        let theirs = fixture.home.bytes(log.path());
+        for _ in 0..2 {
+            assert!(matches!(
+                log.materialize(),
+                Err(Error::InvalidRequest(crate::InvalidRequest::ThreadExists(
+                    _
+                )))
+            ));
+        }
+        assert_eq!(fixture.home.bytes(log.path()), theirs);
+    }
+}

@@ -228,3 +228,27 @@ fn what_waits_for_a_sync_in_memory_is_bounded() {
     assert!(log.unsynced_bytes().get() < 1000);
     assert_eq!(native_records(&home.bytes(log.path())).len(), 11);
 }
+
+/// An append that could not be encoded was refused, and had put its new thread on disk before.
+#[test]
+fn a_first_append_that_is_refused_leaves_nothing() {
+    let home = TestHome::new();
+    let mut log = ThreadLog::create(home.context(), new_thread(ThreadId::generate()));
+    let nameless = Item {
+        record_type: selvedge_codec::RecordType::Other("".into()),
+        ..message("one")
+    };
+    for batches in [vec![vec![]], vec![vec![message("one")], vec![nameless]]] {
+        assert!(log.append(batches).is_err());
+        assert_eq!(log.state(), LogState::Deferred);
+        assert!(RealDisk.stat(&home.file(log.path())).is_err());
+    }
+    log.discard().unwrap();
+    assert!(RealDisk.list(home.home().root()).unwrap().is_empty());
+}
+
+/// There may be a hundred thousand idle threads.
+#[test]
+fn an_idle_log_is_small() {
+    assert!(size_of::<ThreadLog>() <= 384, "{}", size_of::<ThreadLog>());
+}

@@ -61,7 +61,7 @@ fn a_damaged_index_gives_the_same_answers_once_it_is_opened_again() {
         check(&format!("cut at {cut}"), &good[..cut]);
     }
     let pages = good.len() / 4100;
-    for page in (0..pages).step_by((pages / 40).max(1)) {
+    for page in (0..pages).step_by(pages.div_ceil(40)) {
         let mut bytes = good.clone();
         bytes[page * 4100 + page % 4000] ^= 1;
         check(&format!("a bit of page {page}"), &bytes);

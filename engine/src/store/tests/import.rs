@@ -190,3 +190,22 @@ fn only_json_lines_are_sources() {
     assert_eq!(imported.outcome, ImportOutcome::Imported);
     assert_eq!(imported.path.parent(), "sessions/2026/03/04");
 }
+
+/// A fork begins with its own meta, and then with the meta that it copied from its parent. When
+/// its first line was damaged, the import took the copied meta for the fork's own, and so brought
+/// the fork in as its parent, under the parent's id.
+#[test]
+fn a_fork_whose_first_line_is_damaged_is_not_imported_as_its_parent() {
+    let (from, to) = (TestHome::new(), TestHome::new());
+    let text = "{\"timestamp\":\"2026-01-01T00:00:0\n".to_owned() + &thread(1, 100);
+    let name = format!("sessions/2026/rollout-2026-01-01T00-00-00-{}.jsonl", id(2));
+    from.put(&name, text);
+    let store = to.store();
+    let imported = import(&store, &from);
+    assert_eq!(imported[0].thread_id, id(2));
+    assert_eq!(imported[0].damage.len(), 1);
+    assert!(matches!(
+        store.find(id(1)),
+        Err(Error::ThreadNotFound { .. })
+    ));
+}

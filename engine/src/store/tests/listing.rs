@@ -242,3 +242,27 @@ fn a_home_without_an_index_gives_the_same_answers() {
     (stats.index_bytes, stats.last_backfill) = (None, None);
     assert_eq!(stats, of_plain);
 }
+
+#[test]
+fn a_store_is_shared_between_threads() {
+    fn is_shared<T: Send + Sync>(_: &T) {}
+    let home = two();
+    let store = home.filled();
+    is_shared(&store);
+    let query = by_update();
+    let expected = home.scan(&query);
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let (store, query, expected) = (&store, &query, &expected);
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    assert_eq!(store.list(query).unwrap(), *expected);
+                    store
+                        .catch_up(&[(id(1), path(A)), (id(2), path(B))])
+                        .unwrap();
+                    assert_eq!(store.read_thread(id(1 + number % 2)).unwrap().item_count, 2);
+                }
+            });
+        }
+    });
+}
