@@ -45,7 +45,7 @@ impl OpenOptions {
             create: false,
             index: IndexMode::Wait(Duration::from_secs(30)),
             sync_interval: Duration::from_millis(200),
-            io_threads: 32,
+            io_threads: 16,
             max_open_logs: 256,
             disk: Arc::new(RealDisk),
             clock: Arc::new(SystemClock),
@@ -73,7 +73,7 @@ impl OpenOptions {
         self
     }
 
-    /// The most OS threads that wait for the medium at once; 32 by default. They are started as
+    /// The most OS threads that wait for the medium at once; 16 by default. They are started as
     /// they are needed.
     #[must_use]
     pub fn io_threads(mut self, threads: usize) -> Self {
