@@ -6,6 +6,11 @@ pub use selvedge_actors::{
     Selvedge, StartThread, ThreadSnapshot, ThreadState,
 };
 
+// The storage boundary.
+pub use selvedge_store::{
+    EventSource, ForkThread, ResumeThread, RolledBackThread, Subscription, ThreadEvent, ThreadStore,
+};
+
 // What a log holds.
 pub use selvedge_codec::{
     BatchPosition, ByteLength, ByteOffset, CodecError, EventClass, Item, Ordinal, PayloadEncoding,
@@ -19,15 +24,24 @@ pub use selvedge_engine::home::{LogFormat, LogPath};
 pub use selvedge_engine::listing::{
     Coverage, Direction, ListQuery, MAX_PAGE_SIZE, Page, SortKey, ThreadFilter, Verification,
 };
+pub use selvedge_engine::paging::{
+    ItemDetail, ItemPage, ItemQuery, MAX_PAGE_ITEMS, ModelContext, TurnEntry, TurnPage, TurnQuery,
+};
+pub use selvedge_engine::search::{
+    MAX_TERM_BYTES, Occurrence, OccurrencePage, OccurrenceQuery, SearchHit, SearchPage,
+    SearchQuery, Speaker,
+};
 pub use selvedge_engine::store::{
     BackfillProgress, BackfillReport, FormatStats, FoundThread, ImportOutcome, ImportSource,
     Imported, LastBackfill, LogDamage, LogReport, RowDifference, StoreStats, UnreadableLog,
     VerifyReport,
 };
-pub use selvedge_engine::thread::{GitInfo, ThreadSummary, TurnStatus, TurnSummary};
+pub use selvedge_engine::thread::{ForkPoint, GitInfo, ThreadSummary, TurnStatus, TurnSummary};
 
 // What can go wrong.
-pub use selvedge_engine::{ConflictReason, CorruptReason, Error, InvalidRequest, Result};
+pub use selvedge_engine::{
+    ConflictReason, CorruptReason, Error, InvalidRequest, MetadataReason, Result,
+};
 
 // The seams.
 pub use selvedge_engine::clock::{Clock, ManualClock, SystemClock};

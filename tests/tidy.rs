@@ -10,25 +10,35 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates of the house, each with those of the house it may know.
-const CRATES: [(&str, &str, &[&str]); 6] = [
+const CRATES: [(&str, &str, &[&str]); 7] = [
     ("codec", "selvedge-codec", &[]),
     ("engine", "selvedge-engine", &["selvedge-codec"]),
     (
+        "store",
+        "selvedge-store",
+        &["selvedge-codec", "selvedge-engine"],
+    ),
+    (
         "actors",
         "selvedge-actors",
-        &["selvedge-codec", "selvedge-engine"],
+        &["selvedge-codec", "selvedge-engine", "selvedge-store"],
     ),
     (
         "",
         "selvedge",
-        &["selvedge-codec", "selvedge-engine", "selvedge-actors"],
+        &[
+            "selvedge-codec",
+            "selvedge-engine",
+            "selvedge-store",
+            "selvedge-actors",
+        ],
     ),
     ("cli", "selvedge-cli", &["selvedge"]),
     ("benches", "selvedge-benches", &["selvedge"]),
 ];
 
 /// The engine's modules, each knowing only those before it.
-const ENGINE_LAYERS: [&str; 11] = [
+const ENGINE_LAYERS: [&str; 13] = [
     "error",
     "clock",
     "disk",
@@ -38,6 +48,8 @@ const ENGINE_LAYERS: [&str; 11] = [
     "log",
     "projection",
     "listing",
+    "paging",
+    "search",
     "index",
     "store",
 ];

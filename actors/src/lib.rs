@@ -16,13 +16,10 @@ mod reads;
 mod registry;
 mod selvedge;
 mod spawn;
-mod start_thread;
 mod thread_actor;
 
 pub use init_guard::InitGuard;
-pub use live_thread::{
-    Ack, AppendOptions, Durability, Flushed, LiveThread, ThreadSnapshot, ThreadState,
-};
+pub use live_thread::{LiveThread, ThreadSnapshot, ThreadState};
 pub use options::{IndexMode, OpenOptions};
 pub use selvedge::Selvedge;
-pub use start_thread::StartThread;
+pub use selvedge_store::{Ack, AppendOptions, Durability, Flushed, StartThread};

@@ -21,8 +21,8 @@ use crate::registry::{
     self, ListLoaded, LookUp, NewLog, Registry, RegistryArgs, Remove, Resume, Start, registry_error,
 };
 use crate::spawn;
-use crate::start_thread::StartThread;
 use crate::thread_actor::ThreadEnv;
+use selvedge_store::StartThread;
 
 /// How long a backfill that somebody asked for waits for another process that is at it.
 const BACKFILL_WAIT: Duration = Duration::from_secs(30);

@@ -99,8 +99,11 @@ pub enum InvalidRequest {
     /// A cursor was made for another query.
     #[error("the cursor belongs to another query (its sort order or filters differ)")]
     CursorOfAnotherQuery,
+    /// A cursor was made for another thread.
+    #[error("the cursor belongs to another thread")]
+    CursorOfAnotherThread,
     /// A page size is out of bounds.
-    #[error("a page has 1 to {limit} threads, not {asked}")]
+    #[error("a page has 1 to {limit} entries, not {asked}")]
     PageSize {
         /// What was asked for.
         asked: usize,
@@ -125,6 +128,75 @@ pub enum InvalidRequest {
     /// A thread of this id is already there.
     #[error("thread {0} exists already")]
     ThreadExists(ThreadId),
+    /// The thread has no turn of this id that still counts.
+    #[error("thread {thread_id} has no turn {turn_id}")]
+    NoSuchTurn {
+        /// The thread that was asked for.
+        thread_id: ThreadId,
+        /// The turn that was asked for.
+        turn_id: String,
+    },
+    /// An ordinal lies beyond the thread's end.
+    #[error("ordinal {asked} is past the thread's end: its next one is {next}")]
+    OrdinalPastEnd {
+        /// What was asked for.
+        asked: Ordinal,
+        /// The ordinal after the thread's last record.
+        next: Ordinal,
+    },
+    /// A rollback must drop at least one turn, and no more than still count.
+    #[error("a rollback drops 1 to {there} turns of this thread, not {asked}")]
+    RollbackTurns {
+        /// How many were to be dropped.
+        asked: u32,
+        /// How many there are.
+        there: u32,
+    },
+    /// A search term is empty or too long.
+    #[error("a search term has 1 to {limit} bytes, not {asked}")]
+    SearchTerm {
+        /// How many bytes it has.
+        asked: usize,
+        /// The most that it may have.
+        limit: usize,
+    },
+    /// A value of a metadata change can't be stored.
+    #[error("the new {field} {why}")]
+    Metadata {
+        /// The field, as a metadata patch calls it.
+        field: &'static str,
+        /// What is wrong with its value.
+        why: MetadataReason,
+    },
+    /// A path leads to no log of this home.
+    #[error("{} is no log of this home", .0.display())]
+    NotALogOfTheHome(PathBuf),
+    /// The store knows its threads by id alone.
+    #[error("this store has no paths: ask by thread id")]
+    NoPaths,
+}
+
+/// What is wrong with a new value of a thread's metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MetadataReason {
+    /// It is longer than a thread's summary can keep.
+    #[error("has {length} bytes, and {limit} is the most")]
+    TooLong {
+        /// How many bytes it has.
+        length: usize,
+        /// The most that it may have.
+        limit: usize,
+    },
+    /// It is none of those that the field can have.
+    #[error("is not one of {0}")]
+    NotOneOf(&'static str),
+    /// It must be JSON, and is not.
+    #[error("is not JSON: {0}")]
+    NotJson(String),
+    /// It consists of white space.
+    #[error("is blank")]
+    Blank,
 }
 
 /// Who or what is in the way of an operation.

@@ -3,7 +3,8 @@
 //! The layers, each knowing only those above it in this list: [`error`], [`clock`] and [`disk`]
 //! (the two seams), [`home`] (where things lie), [`thread`] (what is known of a thread), [`log`]
 //! (the truth), [`projection`] (the fold from records to rows), [`listing`] (queries, and the plain
-//! scan that is the oracle), `index` (redb) and [`store`] (one home, opened).
+//! scan that is the oracle), [`paging`] and [`search`] (within threads), `index` (redb) and
+//! [`store`] (one home, opened).
 
 pub mod clock;
 pub mod disk;
@@ -13,12 +14,14 @@ mod index;
 pub mod listing;
 
 pub mod log;
+pub mod paging;
 pub mod process;
 pub mod projection;
+pub mod search;
 pub mod store;
 pub mod thread;
 
 #[cfg(test)]
 mod sample_home;
 
-pub use error::{ConflictReason, CorruptReason, Error, InvalidRequest, Result};
+pub use error::{ConflictReason, CorruptReason, Error, InvalidRequest, MetadataReason, Result};

@@ -120,6 +120,18 @@ impl ThreadSummary {
     }
 }
 
+/// Where a fork leaves the history that it begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ForkPoint {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Everything up to the end of the turn of this id, itself included.
+    AfterTurn(String),
+    /// The records before this ordinal: as many as it says.
+    Before(Ordinal),
+}
+
 /// How a turn stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,7 +7,7 @@ use selvedge_engine::Result;
 
 use super::ThreadActor;
 use super::group_commit::Queued;
-use crate::live_thread::{Ack, AppendOptions, Durability};
+use selvedge_store::{Ack, AppendOptions, Durability};
 
 /// One batch. It is answered by the group commit that writes it, or by the sync after that.
 #[derive(Debug)]

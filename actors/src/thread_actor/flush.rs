@@ -8,7 +8,7 @@ use selvedge_engine::log::{LogState, ThreadLog};
 use super::log_slot::LogSlot;
 use super::syncing::{SyncWaiter, Synced};
 use super::{ThreadActor, send};
-use crate::live_thread::{Durability, Flushed};
+use selvedge_store::{Durability, Flushed};
 
 /// Answered once everything that was acknowledged before is synced. A thread of which nothing is
 /// on disk stays so.

@@ -10,7 +10,8 @@ use super::append::Append;
 use super::log_slot::LogSlot;
 use super::syncing::{SyncWaiter, Synced};
 use super::{Reply, ThreadActor, send};
-use crate::live_thread::{Ack, CLOSED_THREAD, Durability};
+use crate::live_thread::CLOSED_THREAD;
+use selvedge_store::{Ack, Durability};
 
 /// The most batches of a group.
 const MAX_GROUP_BATCHES: usize = 512;

@@ -6,7 +6,8 @@ use selvedge_engine::{Error, Result};
 
 use super::log_slot::LogSlot;
 use super::{Reply, ThreadActor, send};
-use crate::live_thread::{Ack, CLOSED_THREAD, Durability, Flushed};
+use crate::live_thread::CLOSED_THREAD;
+use selvedge_store::{Ack, Durability, Flushed};
 
 /// Somebody who waits until everything below an ordinal is synced.
 #[derive(Debug)]

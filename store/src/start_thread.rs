@@ -48,7 +48,10 @@ pub struct StartThread {
 
 impl StartThread {
     /// The thread's meta, as the first record of its log.
-    pub(crate) fn session_meta(&self, thread_id: ThreadId, now: UtcMicros) -> Result<Item> {
+    ///
+    /// # Errors
+    /// [`InvalidRequest::Codec`] when the source is no JSON.
+    pub fn session_meta(&self, thread_id: ThreadId, now: UtcMicros) -> Result<Item> {
         let source = self.source.as_deref().map(parse_json).transpose()?;
         let meta = SessionMeta {
             session_id: Some(
