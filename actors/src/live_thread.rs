@@ -7,7 +7,7 @@ use kameo::actor::ActorRef;
 use kameo::error::SendError;
 use selvedge_codec::{Item, Ordinal, ThreadId};
 use selvedge_engine::home::LogPath;
-use selvedge_engine::{Error, InvalidRequest, Result};
+use selvedge_engine::{Error, Result};
 use selvedge_store::{Ack, AppendOptions, Flushed, check_batch};
 
 use crate::selvedge::Core;

@@ -13,7 +13,9 @@ use selvedge_codec::{Item, Ordinal, ThreadId};
 use selvedge_engine::clock::{Clock, SystemClock};
 use selvedge_engine::listing::{Coverage, ListQuery, Matcher, Page, PageRequest, cut_page};
 use selvedge_engine::log::History;
-use selvedge_engine::paging::{ItemPage, ItemQuery, ModelContext, TurnPage, TurnQuery};
+use selvedge_engine::paging::{
+    ItemPage, ItemQuery, ModelContext, TurnPage, TurnQuery, model_context, page_items, page_turns,
+};
 use selvedge_engine::search::{OccurrencePage, OccurrenceQuery, SearchPage, SearchQuery};
 use selvedge_engine::thread::ThreadSummary;
 use selvedge_engine::{Error, InvalidRequest, Result};
@@ -207,8 +209,9 @@ impl ThreadStore for InMemoryThreadStore {
 
     async fn load_model_context(&self, thread_id: ThreadId) -> Result<ModelContext> {
         let threads = self.call(Operation::LoadModelContext, thread_id);
-        threads.kept(thread_id)?;
-        Err(NOT_WIRED)
+        threads
+            .kept(thread_id)
+            .map(|thread| model_context(thread.records()))
     }
 
     async fn read_thread(&self, thread_id: ThreadId) -> Result<ThreadSummary> {
@@ -242,16 +245,14 @@ impl ThreadStore for InMemoryThreadStore {
         Err(NOT_WIRED)
     }
 
-    async fn list_turns(&self, thread_id: ThreadId, _query: TurnQuery) -> Result<TurnPage> {
+    async fn list_turns(&self, thread_id: ThreadId, query: TurnQuery) -> Result<TurnPage> {
         let threads = self.call(Operation::ListTurns, thread_id);
-        threads.kept(thread_id)?;
-        Err(NOT_WIRED)
+        page_turns(thread_id, threads.kept(thread_id)?.records(), &query)
     }
 
-    async fn list_items(&self, thread_id: ThreadId, _query: ItemQuery) -> Result<ItemPage> {
+    async fn list_items(&self, thread_id: ThreadId, query: ItemQuery) -> Result<ItemPage> {
         let threads = self.call(Operation::ListItems, thread_id);
-        threads.kept(thread_id)?;
-        Err(NOT_WIRED)
+        page_items(thread_id, threads.kept(thread_id)?.records(), &query)
     }
 
     async fn update_metadata(
