@@ -35,4 +35,4 @@ pub use recovery::RecoveryReport;
 pub use reverse::{ReverseReader, read_log_backwards};
 pub use sync::{SyncDone, SyncJob};
 pub use thread_log::{Appended, LogState, MAX_UNSYNCED_BYTES, NewThread, ThreadLog};
-pub(crate) use turns::{InTurn, TurnSign, sign_of_view, turn_step};
+pub(crate) use turns::{InTurn, TurnSign, sign_of_view, turn_sign, turn_step};
