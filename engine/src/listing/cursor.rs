@@ -54,7 +54,7 @@ impl Cursor {
 
     /// Reads a cursor back that is bound to what the caller says.
     pub(crate) fn decode_for(text: &str, fingerprint: u64) -> Result<Self> {
-        let bytes = from_hex(text).ok_or(InvalidRequest::BadCursor)?;
+        let bytes = from_hex::<BYTES>(text).ok_or(InvalidRequest::BadCursor)?;
         let parts = Parts::of(&bytes).ok_or(InvalidRequest::BadCursor)?;
         if parts.fingerprint != fingerprint {
             return Err(InvalidRequest::CursorOfAnotherQuery.into());
@@ -88,12 +88,12 @@ impl Parts {
     }
 }
 
-/// Bytes as a cursor's text.
+/// Bytes as text.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The bytes that a cursor's text stands for, if they are as many.
+/// The bytes of a text that [`to_hex`] made.
 pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     if text.len() != 2 * N {

@@ -8,7 +8,6 @@ mod occurrences;
 mod query;
 mod said;
 mod snippet;
-mod turns;
 
 #[cfg(test)]
 mod tests;

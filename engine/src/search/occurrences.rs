@@ -6,10 +6,10 @@ use selvedge_codec::{Record, ThreadId};
 
 use super::cursor::OccurrenceCursor;
 use super::said::{Repeats, said};
-use super::turns::{TurnSpan, turn_cursor_at, turns_of};
 use super::{Needle, Occurrence, OccurrencePage, OccurrenceQuery, Said, snippet};
 use crate::log::effective;
-use crate::paging::MAX_PAGE_ITEMS;
+use crate::paging::{MAX_PAGE_ITEMS, turn_cursor_at, turns_of};
+use crate::thread::TurnSummary;
 use crate::{InvalidRequest, Result};
 
 /// How many occurrences a page holds when the query does not say.
@@ -77,7 +77,7 @@ impl OccurrenceCursor {
 /// Gathers a page.
 struct Finder {
     thread_id: ThreadId,
-    turns: Vec<TurnSpan>,
+    turns: Vec<TurnSummary>,
     found: Vec<Occurrence>,
     /// One more than the page holds, which tells whether another one follows.
     wanted: usize,
@@ -90,13 +90,13 @@ impl Finder {
 
     /// How many turns began up to a record: 0 before the first one.
     fn turn_number(&self, record: &Record) -> usize {
-        (self.turns).partition_point(|turn| turn.first <= record.ordinal)
+        (self.turns).partition_point(|turn| turn.first_ordinal <= record.ordinal)
     }
 
-    fn turn(&self, record: &Record) -> Option<&TurnSpan> {
+    fn turn(&self, record: &Record) -> Option<&TurnSummary> {
         let before = self.turn_number(record).checked_sub(1)?;
         let turn = self.turns.get(before)?;
-        (record.ordinal <= turn.last).then_some(turn)
+        turn.holds(record.ordinal).then_some(turn)
     }
 
     /// Adds the places of one record that lie beyond the cursor.
@@ -108,7 +108,7 @@ impl Finder {
     ) {
         let turn = self.turn(record);
         let turn_id = turn.and_then(|turn| turn.turn_id.clone());
-        let turn_cursor = turn.map(|turn| turn_cursor_at(self.thread_id, turn.first));
+        let turn_cursor = turn.map(|turn| turn_cursor_at(self.thread_id, turn.first_ordinal));
         let mut units = Utf16 {
             text: &said.text,
             at: 0,

@@ -1,29 +1,11 @@
 //! What is found in records, and where.
 
 use proptest::prelude::*;
-use selvedge_codec::{BatchPosition, Item, Ordinal, Record};
 
 use super::*;
 use crate::log::effective;
 use crate::sample_home::*;
 use crate::{Error, InvalidRequest};
-
-/// A thread's records, as a log would give them.
-fn records(samples: &[Sample]) -> Vec<Record> {
-    let mut turn = None;
-    (0..)
-        .zip(samples)
-        .map(|(number, sample)| {
-            let item = Item::json(sample.record_type, sample.payload.clone()).unwrap();
-            turn = item.turn_id.clone().or_else(|| turn.clone());
-            item.in_turn(turn.as_ref()).into_record(
-                Ordinal::new(number),
-                moment(i64::try_from(number).unwrap()),
-                BatchPosition::WHOLE,
-            )
-        })
-        .collect()
-}
 
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap()
@@ -109,7 +91,7 @@ fn users_and_agents_are_heard_in_every_form_and_nobody_else() {
         [(1, user), (2, agent), (3, user), (4, agent), (5, agent)]
     );
     assert_eq!(found[4].snippet, "word of a response");
-    assert_eq!(found[4].time, moment(5));
+    assert_eq!(found[4].time, moment(6));
 }
 
 #[test]
@@ -182,7 +164,15 @@ fn an_occurrence_names_its_turn_where_it_has_one() {
         vec![agent("between"), started("b"), agent("b")],
     ]
     .concat();
-    let turns: Vec<_> = occurrences(&samples, "b")
+    let found = occurrences(&samples, "b");
+    let cursor = found[2].turn_cursor.clone();
+    let turns = crate::paging::TurnQuery {
+        cursor,
+        ..Default::default()
+    };
+    let page = crate::paging::page_turns(id(1), &records(&samples), &turns).unwrap();
+    assert_eq!(page.turns[0].turn.turn_id.as_deref(), Some("b"));
+    let turns: Vec<_> = found
         .into_iter()
         .map(|found| {
             (
