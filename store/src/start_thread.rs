@@ -104,7 +104,7 @@ fn parse_json(text: &str) -> Result<&RawValue> {
     serde_json::from_str(text).map_err(not_json)
 }
 
-pub(crate) fn not_json(error: serde_json::Error) -> Error {
+fn not_json(error: serde_json::Error) -> Error {
     let why = error.to_string();
     InvalidRequest::Codec(CodecError::NotJson { why }).into()
 }

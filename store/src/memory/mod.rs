@@ -16,7 +16,10 @@ use selvedge_engine::log::History;
 use selvedge_engine::paging::{
     ItemPage, ItemQuery, ModelContext, TurnPage, TurnQuery, model_context, page_items, page_turns,
 };
-use selvedge_engine::search::{OccurrencePage, OccurrenceQuery, SearchPage, SearchQuery};
+use selvedge_engine::search::{
+    OccurrencePage, OccurrenceQuery, SearchPage, SearchQuery, occurrences_in,
+};
+use selvedge_engine::store::MetadataChange;
 use selvedge_engine::thread::ThreadSummary;
 use selvedge_engine::{Error, InvalidRequest, Result};
 
@@ -24,7 +27,7 @@ pub use calls::{Call, Operation};
 
 use crate::{
     Ack, AppendOptions, Durability, Flushed, ForkThread, ResumeThread, RolledBackThread,
-    StartThread, Subscription, ThreadRecords, ThreadStore, start_thread::not_json,
+    StartThread, Subscription, ThreadRecords, ThreadStore,
 };
 use threads::{Held, Lasting, Threads};
 
@@ -106,9 +109,8 @@ impl InMemoryThreadStore {
         patch: MetadataPatch,
     ) -> Result<ThreadSummary> {
         if !patch.is_empty() {
-            let payload = serde_json::to_vec(&patch).map_err(not_json)?;
-            let item = Item::json("metadata_patch", payload).map_err(InvalidRequest::Codec)?;
-            self.record(threads.lasting(thread_id)?, vec![item])?;
+            let change = MetadataChange::for_new(&patch)?;
+            self.record(threads.lasting(thread_id)?, change.items())?;
         }
         threads.kept(thread_id).map(ThreadRecords::summary)
     }
@@ -238,11 +240,10 @@ impl ThreadStore for InMemoryThreadStore {
     async fn search_occurrences(
         &self,
         thread_id: ThreadId,
-        _query: OccurrenceQuery,
+        query: OccurrenceQuery,
     ) -> Result<OccurrencePage> {
         let threads = self.call(Operation::SearchOccurrences, thread_id);
-        threads.kept(thread_id)?;
-        Err(NOT_WIRED)
+        occurrences_in(thread_id, threads.kept(thread_id)?.records(), &query)
     }
 
     async fn list_turns(&self, thread_id: ThreadId, query: TurnQuery) -> Result<TurnPage> {
