@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 const SESSIONS: &str = "sessions";
 /// Where archived logs lie, flat.
 const ARCHIVED: &str = "archived_sessions";
+/// Where forks keep the segments that they inherit. Not a folder of logs.
+const INHERITED: &str = "inherited";
 /// The index: rebuildable, so that deleting it loses nothing.
 const INDEX: &str = "index.redb";
 /// What writers keep while they run. Nothing in it outlives its process's meaning.
@@ -89,6 +91,13 @@ impl LogName {
     }
 }
 
+/// The folder of a day: `2026/11/20`.
+fn day_of(time: UtcMicros) -> String {
+    let stamp = time.max(YEAR_ONE).to_file_name_text();
+    let day = stamp.split('T').next().unwrap_or_default();
+    day.replace('-', "/")
+}
+
 fn parse_stamp(stamp: &str) -> Option<UtcMicros> {
     let (date, time) = stamp.split_once('T')?;
     UtcMicros::parse(&format!("{date}T{}Z", time.replace('-', ":"))).ok()
@@ -136,6 +145,16 @@ impl LogPath {
     #[must_use]
     pub fn in_archive(&self) -> Self {
         Self(format!("{ARCHIVED}/{}", self.file_name()))
+    }
+
+    /// Where a log of this name lies when it is not archived: in the folder of the day that its
+    /// name tells, or else of the day on which its thread was started.
+    #[must_use]
+    pub fn out_of_archive(&self, started: UtcMicros) -> Self {
+        let name = self.file_name();
+        let told = LogName::parse(name).and_then(|name| name.started);
+        let day = day_of(told.unwrap_or(started));
+        Self(format!("{SESSIONS}/{day}/{name}"))
     }
 
     /// Whether the log lies among the archived ones.
@@ -190,6 +209,23 @@ impl Home {
         &self.root
     }
 
+    /// The home that a log's file lies in: the one whose folder of logs it is below.
+    #[must_use]
+    pub fn of_log_file(file: &Path) -> Option<Self> {
+        let is_root = |dir: &&Path| {
+            let name = dir.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| Self::log_roots().contains(&name))
+        };
+        let root = file.ancestors().skip(1).find(is_root)?;
+        root.parent().map(Self::at)
+    }
+
+    /// Where the segments lie that a thread inherits, below the home.
+    #[must_use]
+    pub fn inherited_dir(thread_id: ThreadId) -> String {
+        format!("{INHERITED}/{thread_id}")
+    }
+
     /// The index's file.
     #[must_use]
     pub fn index_path(&self) -> PathBuf {
@@ -230,11 +266,7 @@ impl Home {
     #[must_use]
     pub fn new_log_path(thread_id: ThreadId, started: UtcMicros, format: LogFormat) -> LogPath {
         let stamp = started.max(YEAR_ONE).to_file_name_text();
-        let day = stamp
-            .split('T')
-            .next()
-            .unwrap_or_default()
-            .replace('-', "/");
+        let day = day_of(started);
         LogPath(format!(
             "{SESSIONS}/{day}/rollout-{stamp}-{thread_id}{}",
             format.extension()
@@ -277,6 +309,18 @@ mod tests {
             Some(UtcMicros::parse("2026-02-20T09:15:00Z").unwrap())
         );
         assert_eq!(name.format, LogFormat::Native);
+    }
+
+    #[test]
+    fn a_log_s_file_tells_its_home() {
+        let home = |file: &str| Home::of_log_file(Path::new(file)).map(|home| home.root);
+        let expected = Some(PathBuf::from("/a/sessions/home"));
+        assert_eq!(
+            home("/a/sessions/home/sessions/2026/01/02/b.rlog"),
+            expected
+        );
+        assert_eq!(home("/a/sessions/home/archived_sessions/b.rlog"), expected);
+        assert_eq!(home("/a/b.rlog"), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use selvedge_codec::{ByteOffset, ThreadId};
+use selvedge_codec::{ByteLength, ByteOffset, ThreadId};
 use serde::Deserialize;
 
 use crate::disk::{Disk, DiskFile, FileStat, OpenMode, read_range};
@@ -108,6 +108,8 @@ impl SessionNames {
 const LOCK: Range<u64> = (1 << 62)..(1 << 62) + 1;
 /// How long another writer is waited for. It writes a line, or the file anew.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What is written anew has this name until it is whole.
+const UNFINISHED: &str = ".session_index.jsonl.new";
 /// How often the lock is asked for.
 const POLL: Duration = Duration::from_millis(1);
 
@@ -163,6 +165,59 @@ pub(crate) fn write_name(context: &LogContext, id: ThreadId, name: Option<&str>)
     disk.sync_dir(home.root()).map_err(failed)
 }
 
+/// Removes every line about a thread: it is gone, and so are the names that it had.
+pub(crate) fn forget_name(context: &LogContext, id: ThreadId) -> Result<()> {
+    let (disk, home) = (&*context.disk, &context.home);
+    let path = home.session_index_path();
+    match disk.stat(&path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("look at", &path, error)),
+    }
+    let failed = |error| Error::io("write", &path, error);
+    let file = open_locked(disk, &path, OpenMode::Write)?;
+    loop {
+        let len = file.len().map_err(failed)?;
+        let bytes = read_range(&*file, ByteOffset::ZERO, len).map_err(failed)?;
+        let is_about = |line: &[u8]| id_of(line) == Some(id);
+        let mut kept = Vec::with_capacity(bytes.len());
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if !is_about(line) {
+                kept.extend_from_slice(line);
+            }
+        }
+        if kept.len() == bytes.len() {
+            return Ok(());
+        }
+        let unfinished = home.resolve(UNFINISHED);
+        put(disk, &unfinished, &kept).map_err(failed)?;
+        // What another tool has appended meanwhile is read first.
+        if file.len().map_err(failed)? == len {
+            disk.rename(&unfinished, &path).map_err(failed)?;
+            return disk.sync_dir(home.root()).map_err(failed);
+        }
+    }
+}
+
+fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // What was left there by one that was killed is of no use.
+    let file = disk.open(path, OpenMode::CreateOrOpen)?;
+    file.set_len(ByteLength::ZERO)?;
+    file.write_all_at(bytes, ByteOffset::ZERO)?;
+    file.sync_data()
+}
+
+/// The thread that a line is about, whatever else it says.
+fn id_of(line: &[u8]) -> Option<ThreadId> {
+    #[derive(Deserialize)]
+    struct AnyLine<'a> {
+        #[serde(borrow)]
+        id: std::borrow::Cow<'a, str>,
+    }
+    let line = serde_json::from_slice::<AnyLine<'_>>(line).ok()?;
+    line.id.parse().ok()
+}
+
 /// A line that is no name costs itself alone: names are a convenience, and another tool's.
 fn parse(bytes: &[u8]) -> HashMap<ThreadId, String> {
     let mut names = HashMap::new();
@@ -184,7 +239,10 @@ fn parse(bytes: &[u8]) -> HashMap<ThreadId, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::clock::SystemClock;
     use crate::disk::RealDisk;
     use crate::listing::testing::id;
     use crate::projection::project;
@@ -267,6 +325,67 @@ mod tests {
         RealDisk.remove(&home.session_index_path()).unwrap();
         assert!(names.refresh(&RealDisk, &home).unwrap());
         assert_eq!(names.iter().count(), 0);
+    }
+
+    /// The context of another store on this home.
+    fn context(place: &SampleHome) -> LogContext {
+        LogContext::new(Arc::new(RealDisk), Arc::new(SystemClock), place.home())
+    }
+
+    #[test]
+    fn a_name_is_written_once_and_a_forgotten_one_leaves_nothing() {
+        let place = SampleHome::new();
+        let context = context(&place);
+        forget_name(&context, id(1)).unwrap();
+        assert!(RealDisk.stat(&place.home().session_index_path()).is_err());
+        let text = || {
+            let file = RealDisk.open(&place.home().session_index_path(), OpenMode::Read);
+            let file = file.unwrap();
+            let bytes = read_range(&*file, ByteOffset::ZERO, file.len().unwrap()).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        for name in [Some("a"), Some("a"), None, None, Some("größer")] {
+            write_name(&context, id(1), name).unwrap();
+        }
+        write_name(&context, id(2), Some("b")).unwrap();
+        let told: Vec<_> = text()
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|line| line["thread_name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(told, ["a", "", "größer", "b"]);
+        let odd = format!("{{\"id\":\"{}\",\"thread_name\":7}}\nno line\n", id(1));
+        write(&place.home(), odd.as_bytes());
+        forget_name(&context, id(1)).unwrap();
+        let left = text();
+        assert!(
+            !left.contains(&id(1).to_string()) && left.contains("no line"),
+            "{left}"
+        );
+        let names = SessionNames::load(&RealDisk, &place.home()).unwrap();
+        assert_eq!((names.get(id(1)), names.get(id(2))), (None, Some("b")));
+    }
+
+    #[test]
+    fn what_is_written_while_others_are_forgotten_stays() {
+        let place = SampleHome::new();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let context = context(&place);
+                scope.spawn(move || {
+                    for number in 0..10 {
+                        let (kept, gone) = (writer * 20 + number, writer * 20 + 10 + number);
+                        write_name(&context, id(kept), Some("kept")).unwrap();
+                        write_name(&context, id(gone), Some("gone")).unwrap();
+                        forget_name(&context, id(gone)).unwrap();
+                    }
+                });
+            }
+        });
+        let names = SessionNames::load(&RealDisk, &place.home()).unwrap();
+        assert_eq!(names.iter().count(), 40);
+        assert!(names.iter().all(|(_, name)| name == "kept"));
     }
 
     #[test]

@@ -3,11 +3,14 @@
 //!
 //! All methods block, and none waits without a bound for another process.
 
+mod archive;
 mod around;
 mod backfill;
+mod delete;
 mod examine;
 mod import;
 mod list;
+mod logs;
 mod memory;
 mod metadata;
 mod parallel;
