@@ -4,6 +4,7 @@
     reason = "tests change homes behind the engine's back"
 )]
 
+mod by_path;
 mod damage;
 mod home;
 mod hooked_disk;
@@ -13,6 +14,7 @@ mod listing;
 mod looking;
 mod processes;
 mod property;
+mod search;
 
 use super::Store;
 use crate::index::{Fault, Outcome, StateRow, Tables, ThreadRow, WriteTransaction};
