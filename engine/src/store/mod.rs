@@ -5,14 +5,17 @@
 
 mod around;
 mod backfill;
+mod by_path;
 mod examine;
 mod import;
+mod latest;
 mod list;
 mod memory;
 mod metadata;
 mod parallel;
 mod read;
 mod relist;
+mod search;
 mod stats;
 mod suspect;
 mod verify;
@@ -42,6 +45,7 @@ pub use import::{ImportOutcome, ImportSource, Imported, import_sources};
 pub use list::ListOutcome;
 pub use metadata::MetadataChange;
 pub use read::FoundThread;
+pub use search::Reconcile;
 pub use stats::{FormatStats, StoreStats};
 pub use suspect::Suspect;
 pub use verify::{LogDamage, LogReport, RowDifference, UnreadableLog, VerifyReport};

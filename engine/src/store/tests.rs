@@ -4,6 +4,7 @@
     reason = "tests change homes behind the engine's back"
 )]
 
+mod by_path;
 mod damage;
 mod home;
 mod hooked_disk;
@@ -14,6 +15,7 @@ mod looking;
 mod metadata;
 mod processes;
 mod property;
+mod search;
 
 use super::Store;
 use crate::index::{Fault, Outcome, StateRow, Tables, ThreadRow, WriteTransaction};
