@@ -3,13 +3,16 @@
 //!
 //! All methods block, and none waits without a bound for another process.
 
+mod archive;
 mod around;
 mod backfill;
 mod by_path;
+mod delete;
 mod examine;
 mod import;
 mod latest;
 mod list;
+mod logs;
 mod memory;
 mod metadata;
 mod parallel;

@@ -5,6 +5,7 @@
 )]
 
 mod by_path;
+mod crash_disk;
 mod damage;
 mod home;
 mod hooked_disk;
@@ -13,6 +14,7 @@ mod lease;
 mod listing;
 mod looking;
 mod metadata;
+mod moving;
 mod processes;
 mod property;
 mod search;
