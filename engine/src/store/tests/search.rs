@@ -148,6 +148,8 @@ fn rows_are_repaired_before_a_listing_s_term_is_held_against_them() {
     let home = TestHome::new();
     home.put("sessions/a.jsonl", thread(1, 100));
     home.put("sessions/b.jsonl", meta(2, "/w", 200));
+    // A folder that was changed just now would be listed again, with all of its logs.
+    home.age("sessions");
     let store = home.filled();
     let list = |term: &str| {
         let mut query = ListQuery::default();
