@@ -5,6 +5,8 @@
 //! (the one writer of the index in this process). Whatever can wait for the medium runs on a
 //! bounded pool of I/O threads, never on a runtime worker.
 
+mod changes;
+mod feed;
 mod handles;
 mod import;
 mod indexer;
@@ -12,11 +14,13 @@ mod init_guard;
 mod io_pool;
 mod live_thread;
 mod options;
+mod pending;
 mod reads;
 mod registry;
 mod selvedge;
 mod spawn;
 mod thread_actor;
+mod within;
 
 pub use init_guard::InitGuard;
 pub use live_thread::{LiveThread, ThreadSnapshot, ThreadState};

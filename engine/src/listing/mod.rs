@@ -14,7 +14,7 @@ mod walk;
 mod testing;
 
 pub use cursor::Cursor;
-pub(crate) use cursor::{Fnv, from_hex, to_hex};
+pub(crate) use cursor::{Fnv, fingerprint, from_hex, to_hex};
 pub use filter::{Matcher, normalize_cwd};
 pub use find::find_log;
 pub use names::SessionNames;

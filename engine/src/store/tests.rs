@@ -4,6 +4,7 @@
     reason = "tests change homes behind the engine's back"
 )]
 
+mod by_path;
 mod crash_disk;
 mod damage;
 mod home;
@@ -16,6 +17,7 @@ mod metadata;
 mod moving;
 mod processes;
 mod property;
+mod search;
 
 use super::Store;
 use crate::index::{Fault, Outcome, StateRow, Tables, ThreadRow, WriteTransaction};
