@@ -55,6 +55,11 @@ impl CrashDisk {
         self.state().left > 0
     }
 
+    /// Whether a power loss would take anything back.
+    pub(super) fn has_unsynced(&self) -> bool {
+        !self.state().unsynced.is_empty()
+    }
+
     /// Takes back every change of a folder that was not synced, as a power loss may.
     pub(super) fn lose_power(&self) {
         let unsynced = std::mem::take(&mut self.state().unsynced);
