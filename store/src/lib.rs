@@ -1,7 +1,17 @@
 //! Selvedge's storage boundary: one trait for whatever keeps an agent runtime's threads, and the
-//! store that keeps them in memory.
+//! store that keeps them in memory. With the feature `conformance`, what every store must keep to,
+//! as checks.
 
 mod append;
+#[cfg(feature = "conformance")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a check that does not hold panics, as a test does"
+)]
+pub mod conformance;
 mod memory;
 mod params;
 mod start_thread;
