@@ -165,7 +165,7 @@ impl ThreadActor {
 
     async fn write(&mut self, batches: Vec<Batch>, bytes: usize) -> Result<Outcomes> {
         if let LogSlot::Ephemeral(thread) = &mut self.log {
-            let mut next = thread.next_ordinal;
+            let mut next = thread.next_ordinal();
             let (outcomes, accepted) = number(self.shared.thread_id, &mut next, batches);
             thread.take(accepted, self.env.store.log_context().clock.now());
             return Ok(outcomes);
