@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use selvedge::{Durability, ThreadStore};
-use selvedge_store::InMemoryThreadStore;
+use selvedge::{Durability, InMemoryThreadStore, ThreadStore};
 use selvedge_store::conformance::{Abilities, StoreFactory, check};
 
 struct InMemory;
