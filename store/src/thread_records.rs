@@ -142,6 +142,7 @@ impl ThreadRecords {
     pub fn history(&self) -> History {
         History {
             records: self.records.clone(),
+            own_from: self.inherited,
             damage: Vec::new(),
             torn_tail: None,
             position: LogPosition {
