@@ -2,6 +2,7 @@
 //! store that keeps them in memory. With the feature `conformance`, what every store must keep to,
 //! as checks.
 
+mod answers;
 mod append;
 #[cfg(feature = "conformance")]
 #[expect(
@@ -19,6 +20,7 @@ mod subscription;
 mod thread_records;
 mod thread_store;
 
+pub use answers::{list_of, search_of};
 pub use append::{Ack, AppendOptions, Durability, Flushed, check_batch};
 pub use memory::{Call, InMemoryThreadStore, Operation};
 pub use params::{ForkThread, ResumeThread, RolledBackThread};

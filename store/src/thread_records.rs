@@ -6,9 +6,7 @@
 use std::path::PathBuf;
 
 use selvedge_codec::view::View;
-use selvedge_codec::{
-    CodecError, EventClass, Item, Ordinal, Record, RecordType, ThreadId, UtcMicros,
-};
+use selvedge_codec::{CodecError, Item, Ordinal, Record, RecordType, ThreadId, UtcMicros};
 use selvedge_engine::home::LogPath;
 use selvedge_engine::log::{History, LogPosition, Numbering};
 use selvedge_engine::projection::{FoldState, LogIdentity, Projector, apply_turn_changes};
@@ -63,7 +61,7 @@ impl ThreadRecords {
         let inherited = Ordinal::new(own as u64);
         let mut numbering = Numbering::starting_at(inherited);
         numbering.follow(records.iter().skip(own));
-        let folded = Folded::of(thread_id, &records, inherited)?;
+        let folded = Folded::of(thread_id, &records, own)?;
         Ok(Self {
             thread_id,
             records,
@@ -145,6 +143,7 @@ impl ThreadRecords {
             own_from: self.inherited,
             damage: Vec::new(),
             torn_tail: None,
+            own_from: self.inherited,
             position: LogPosition {
                 next_ordinal: self.next_ordinal(),
                 ..LogPosition::default()
@@ -254,47 +253,36 @@ struct Folded {
     summary: ThreadSummary,
     state: FoldState,
     turns: Vec<TurnSummary>,
-    /// The latest time of the thread's own records.
-    updated_at: Option<UtcMicros>,
 }
 
 impl Folded {
-    fn of(thread_id: ThreadId, records: &[Record], inherited: Ordinal) -> Result<Self> {
+    fn of(thread_id: ThreadId, records: &[Record], own: usize) -> Result<Self> {
         let mut projector = Projector::new(identity(thread_id));
-        let of_another = |record: &&Record| record.ordinal < inherited;
-        for record in records
-            .iter()
-            .filter(|record| !of_another(record) || !describes(record))
-        {
-            projector.apply(record);
+        let (inherited, own) = records.split_at_checked(own).unwrap_or_default();
+        for record in inherited {
+            projector.apply_inherited(record);
         }
-        let mut this = Self::finish(thread_id, projector, (Vec::new(), records))?;
-        let own = records.iter().filter(|record| !of_another(record));
-        this.note(records.len(), own.map(|record| record.time).max());
-        Ok(this)
+        Self::finish(thread_id, projector, (Vec::new(), own))
     }
 
     fn take(&mut self, batch: &[Record]) -> Result<()> {
         let thread_id = self.summary.thread_id;
         let (summary, state) = (self.summary.clone(), self.state.clone());
-        let mut projector = Projector::resume(identity(thread_id), summary, state);
-        for record in batch {
-            projector.apply(record);
-        }
+        let projector = Projector::resume(identity(thread_id), summary, state);
         let turns = std::mem::take(&mut self.turns);
-        let updated_at = self.updated_at;
-        let before = usize::try_from(self.summary.next_ordinal.get()).unwrap_or(usize::MAX);
         *self = Self::finish(thread_id, projector, (turns, batch))?;
-        let latest = batch.iter().map(|record| record.time).max();
-        self.note(before.saturating_add(batch.len()), updated_at.max(latest));
         Ok(())
     }
 
+    /// Takes the thread's own records, which are the last ones.
     fn finish(
         thread_id: ThreadId,
-        projector: Projector,
+        mut projector: Projector,
         (mut turns, records): (Vec<TurnSummary>, &[Record]),
     ) -> Result<Self> {
+        for record in records {
+            projector.apply(record);
+        }
         let next = records.last().map(|record| record.ordinal.next());
         let folded = projector.finish(next.unwrap_or_default());
         let folded = folded.map_err(|why| corrupt(thread_id, why))?;
@@ -303,14 +291,7 @@ impl Folded {
             summary: folded.summary,
             state: folded.state,
             turns,
-            updated_at: None,
         })
-    }
-
-    fn note(&mut self, item_count: usize, updated_at: Option<UtcMicros>) {
-        self.summary.item_count = item_count as u64;
-        self.summary.updated_at = updated_at.unwrap_or(self.summary.created_at);
-        self.updated_at = updated_at;
     }
 }
 
@@ -319,13 +300,4 @@ fn identity(thread_id: ThreadId) -> LogIdentity {
         path: LogPath::NOWHERE,
         header: Some(thread_id),
     }
-}
-
-/// Whether a record describes the thread that it was written for, which another one that inherits
-/// it is not.
-fn describes(record: &Record) -> bool {
-    matches!(
-        record.record_type,
-        RecordType::SessionMeta | RecordType::MetadataPatch
-    ) || record.event == Some(EventClass::NameUpdated)
 }

@@ -24,9 +24,11 @@ mod rollback;
 mod search;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -91,34 +93,36 @@ impl Check {
     }
 }
 
-/// Runs all of [`CHECKS`], each on a fresh store, one after the other. It panics at the first one
-/// that does not hold.
+/// Runs all of [`CHECKS`], each on a fresh store, one after the other. It panics at the end when
+/// some of them did not hold, and names these.
 pub async fn check<F: StoreFactory>(factory: &F) {
+    let mut failed = Vec::new();
     for check in CHECKS {
-        // Of a panic nobody else tells which check it was of.
-        let told = Told(check.name);
-        check.run(factory).await;
-        drop(told);
-    }
-}
-
-/// Says which check was running when it panicked.
-struct Told(&'static str);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tell(&format!("this does not hold: {}", self.0));
+        if !holds(check, factory).await {
+            failed.push(check.name);
         }
     }
+    assert!(
+        failed.is_empty(),
+        "{} of {} checks do not hold: {failed:#?}",
+        failed.len(),
+        CHECKS.len()
+    );
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "a test's own output, beside that of its panic"
-)]
-fn tell(what: &str) {
-    eprintln!("{what}");
+/// Runs a check, and catches its panic.
+async fn holds(check: &Check, factory: &dyn StoreFactory) -> bool {
+    let mut running = pin!(check.run(factory));
+    let ended = poll_fn(|context| {
+        let poll = || running.as_mut().poll(context);
+        match catch_unwind(AssertUnwindSafe(poll)) {
+            Ok(Poll::Ready(())) => Poll::Ready(true),
+            Ok(Poll::Pending) => Poll::Pending,
+            // What it was about has been told by the panic.
+            Err(_panic) => Poll::Ready(false),
+        }
+    });
+    ended.await
 }
 
 macro_rules! checks {
