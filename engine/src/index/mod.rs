@@ -19,8 +19,9 @@ mod tables;
 
 pub(crate) use apply::{Applied, Batch, Projected, apply, apply_names, is_foreign};
 pub(crate) use check::check_keys;
-pub(crate) use database::{Database, Outcome, Table, View, WriteTransaction};
+pub(crate) use database::{Database, Outcome, ReadTransaction, Table, View, WriteTransaction};
 pub(crate) use fault::Fault;
+pub(crate) use keys::TurnRun;
 pub(crate) use lease::{Claim, claim, extended, new_owner, released};
 pub(crate) use pages::{read_page, recent_empty_logs};
 pub use rows::LastBackfill;

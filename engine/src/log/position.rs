@@ -15,6 +15,16 @@ pub struct LogPosition {
     pub bad_since_record: u64,
 }
 
+/// Where a record's batch lies, or its line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordPlace {
+    /// Where reading forwards begins with the batch. Its ordinal is that of the batch's first
+    /// record.
+    pub start: LogPosition,
+    /// Right behind the batch: where reading backwards begins with it.
+    pub end: LogPosition,
+}
+
 /// What a reader meets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogEvent {

@@ -8,7 +8,7 @@ use selvedge_codec::jsonl::{self, LineEvent, LineScan, LineScanStart};
 use selvedge_codec::segment::{self, HEADER_BYTES, ScanEnd, ScanEvent, ScanStart, SegmentHeader};
 use selvedge_codec::{ByteLength, ByteOffset, CodecError, ThreadId};
 
-use super::{Damage, LogEvent, LogPosition};
+use super::{Damage, LogEvent, LogPosition, RecordPlace};
 use crate::disk::{Disk, DiskFile, FileKind, FileStat, OpenMode, read_range};
 use crate::home::LogFormat;
 use crate::{CorruptReason, Error, Result};
@@ -91,6 +91,36 @@ impl OpenLog {
         self.scan_some(None, length)
     }
 
+    /// Where the first batch or line begins.
+    pub(crate) fn first_position(&self) -> Result<LogPosition> {
+        match self.format {
+            LogFormat::Native => Ok(first_frame(&self.header()?)),
+            LogFormat::JsonLines | LogFormat::CompressedJsonLines => Ok(LogPosition::default()),
+        }
+    }
+
+    /// Reads no more than `length` bytes from `from` on. What is cut off by that shows as a torn
+    /// tail.
+    pub(crate) fn scan_piece(&self, from: LogPosition, length: ByteLength) -> Result<LogScan> {
+        self.scan_some(Some(from), length)
+    }
+
+    /// Whether what was read up to here is still there: a line ends or begins at the offset. A
+    /// last line without its newline is consumed; what is appended to it without one makes
+    /// another line of both. Frames tell by themselves.
+    pub(crate) fn is_boundary(&self, position: LogPosition) -> Result<bool> {
+        let offset = position.offset;
+        if offset.get() > self.stat.len.get() {
+            return Ok(false);
+        }
+        let before = match (self.format, offset.get().checked_sub(1)) {
+            (LogFormat::JsonLines, Some(before)) => before,
+            _ => return Ok(true),
+        };
+        let around = self.read(ByteOffset::new(before), ByteLength::new(2))?;
+        Ok(matches!(around.as_ref(), [b'\n', ..] | [_] | [_, b'\n']))
+    }
+
     fn scan_some(&self, from: Option<LogPosition>, length: ByteLength) -> Result<LogScan> {
         match self.format {
             LogFormat::Native => self.scan_native(from, length),
@@ -123,11 +153,7 @@ impl OpenLog {
         } else {
             let bytes = self.read(ByteOffset::ZERO, length)?;
             let header = self.decode_header(&bytes)?;
-            let from = LogPosition {
-                offset: ByteOffset::new(HEADER_LENGTH.get()),
-                next_ordinal: header.first_ordinal,
-                bad_since_record: 0,
-            };
+            let from = first_frame(&header);
             (header, from, bytes.slice(HEADER_BYTES..))
         };
         let start = ScanStart {
@@ -166,13 +192,22 @@ impl OpenLog {
         LogScan {
             stat: self.stat,
             thread_id: None,
-            inner: Inner::Lines(Lines {
+            inner: Inner::Lines(Box::new(Lines {
                 scan,
                 bad: None,
                 record: None,
+                line: RecordPlace::default(),
                 unpacking,
-            }),
+            })),
         }
+    }
+}
+
+const fn first_frame(header: &SegmentHeader) -> LogPosition {
+    LogPosition {
+        offset: ByteOffset::new(HEADER_LENGTH.get()),
+        next_ordinal: header.first_ordinal,
+        bad_since_record: 0,
     }
 }
 
@@ -195,7 +230,7 @@ pub struct LogScan {
 #[derive(Debug)]
 enum Inner {
     Native(segment::Scan),
-    Lines(Lines),
+    Lines(Box<Lines>),
 }
 
 /// A line scan whose damage says which ordinals are missing for it: the next record tells.
@@ -206,12 +241,15 @@ struct Lines {
     bad: Option<Damage>,
     /// The record after it.
     record: Option<LogEvent>,
+    /// The line of the record given last. It ends before its newline: whether there is one yet
+    /// makes no difference.
+    line: RecordPlace,
     /// Where unpacking stopped, and why.
     unpacking: Option<(ByteOffset, CodecError)>,
 }
 
 impl LogScan {
-    /// Where reading goes on; what it is in the middle of a scan says nothing.
+    /// Where reading goes on, once the scan is exhausted; what it is before says nothing.
     #[must_use]
     pub fn position(&self) -> LogPosition {
         match &self.inner {
@@ -229,6 +267,29 @@ impl LogScan {
                 }
             }
         }
+    }
+
+    /// Where the batch lies that the record given last belongs to. What it is after damage says
+    /// nothing.
+    #[must_use]
+    pub fn record_place(&self) -> RecordPlace {
+        match &self.inner {
+            Inner::Native(scan) => RecordPlace {
+                start: LogPosition {
+                    offset: scan.batch_start(),
+                    next_ordinal: scan.batch_ordinal(),
+                    bad_since_record: 0,
+                },
+                end: self.position(),
+            },
+            Inner::Lines(lines) => lines.line,
+        }
+    }
+
+    /// Where reading goes on with the batch that the record given last belongs to.
+    #[must_use]
+    pub fn record_position(&self) -> LogPosition {
+        self.record_place().start
     }
 
     /// What the log ends with beyond its last whole batch or line, once the scan is exhausted. It
@@ -311,7 +372,17 @@ impl Lines {
         loop {
             let next_ordinal = self.scan.state().next_ordinal;
             match self.scan.next() {
-                Some(LineEvent::Record { record, .. }) => {
+                Some(LineEvent::Record { record, offset }) => {
+                    let at = |offset, next_ordinal| LogPosition {
+                        offset,
+                        next_ordinal,
+                        bad_since_record: 0,
+                    };
+                    let end = offset.plus(record.body.len() as u64);
+                    self.line = RecordPlace {
+                        start: at(offset, record.ordinal),
+                        end: at(end, record.ordinal.next()),
+                    };
                     let Some(mut bad) = self.bad.take() else {
                         return Some(LogEvent::Record(record));
                     };

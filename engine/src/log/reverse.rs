@@ -10,7 +10,7 @@ use selvedge_codec::jsonl::{self, LineScanStart};
 use selvedge_codec::segment::{FrameSeed, WalkBack, WalkBackEvent, WalkBackStart, walk_back};
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal};
 
-use super::{LogEvent, LogPosition, OpenLog};
+use super::{LogEvent, LogPosition, OpenLog, RecordPlace};
 use crate::Result;
 use crate::disk::Disk;
 use crate::home::LogFormat;
@@ -25,6 +25,8 @@ pub struct ReverseReader {
     /// The ordinal after the records that are still to be given, where that is known.
     before: Option<Ordinal>,
     way: Way,
+    /// Where the batch of the record given last lies.
+    place: Option<RecordPlace>,
 }
 
 /// How the events before are found.
@@ -38,7 +40,8 @@ enum Way {
 
 /// What comes next.
 enum Step {
-    Event(LogEvent),
+    /// An event, and where its batch or line lies.
+    Event(LogEvent, Option<RecordPlace>),
     /// Nothing: the log's front was reached.
     Front,
     /// Only a forward scan tells.
@@ -56,11 +59,14 @@ pub fn read_log_backwards(
     format: LogFormat,
     from: Option<LogPosition>,
 ) -> Result<ReverseReader> {
-    let log = OpenLog::open(disk, file, format)?;
-    let way = match (format, from) {
+    ReverseReader::over(OpenLog::open(disk, file, format)?, from)
+}
+
+fn way_of(log: &OpenLog, from: Option<LogPosition>) -> Result<Way> {
+    Ok(match (log.format(), from) {
         (LogFormat::Native, from) => {
             let end = from.map_or(log.stat().len.get(), |from| from.offset.get());
-            Way::Frames(Frames::ending_at(&log, ByteOffset::new(end))?)
+            Way::Frames(Frames::ending_at(log, ByteOffset::new(end))?)
         }
         (LogFormat::JsonLines, Some(from)) => Way::Lines(Lines {
             end: from.offset,
@@ -68,12 +74,7 @@ pub fn read_log_backwards(
             found: Vec::new(),
             has_explicit_ordinals: false,
         }),
-        (_, from) => Way::Scanned(scanned(&log, from.map(Bound::of))?),
-    };
-    Ok(ReverseReader {
-        log,
-        before: from.map(|from| from.next_ordinal),
-        way,
+        (_, from) => Way::Scanned(scanned(log, from.map(Bound::of))?),
     })
 }
 
@@ -109,6 +110,22 @@ fn scanned(log: &OpenLog, bound: Option<Bound>) -> Result<Vec<LogEvent>> {
 }
 
 impl ReverseReader {
+    /// Reads an open log backwards.
+    pub(crate) fn over(log: OpenLog, from: Option<LogPosition>) -> Result<Self> {
+        Ok(Self {
+            way: way_of(&log, from)?,
+            log,
+            before: from.map(|from| from.next_ordinal),
+            place: None,
+        })
+    }
+
+    /// Where the batch lies that the record given last belongs to; `None` where that is not
+    /// known, and after damage.
+    pub(crate) const fn record_place(&self) -> Option<RecordPlace> {
+        self.place
+    }
+
     fn step(&mut self) -> Result<Option<LogEvent>> {
         let (step, offset) = match &mut self.way {
             Way::Frames(frames) => {
@@ -116,16 +133,23 @@ impl ReverseReader {
                 (step, frames.walk.whole_start())
             }
             Way::Lines(lines) => (lines.step(&self.log)?, lines.end),
-            Way::Scanned(events) => return Ok(events.pop()),
+            Way::Scanned(events) => {
+                self.place = None;
+                return Ok(events.pop());
+            }
         };
         match step {
-            Step::Event(event) => Ok(Some(event)),
+            Step::Event(event, place) => {
+                self.place = place;
+                Ok(Some(event))
+            }
             Step::Front => Ok(None),
             Step::Unclear => {
                 let ordinal = self.before;
                 let mut events = scanned(&self.log, Some(Bound { ordinal, offset }))?;
                 let event = events.pop();
                 self.way = Way::Scanned(events);
+                self.place = None;
                 Ok(event)
             }
         }
@@ -161,12 +185,26 @@ impl Frames {
         Ok(Self { seed, walk })
     }
 
+    /// Where the batch of the record given last lies.
+    fn place(&self) -> Option<RecordPlace> {
+        let at = |offset, next_ordinal| LogPosition {
+            offset,
+            next_ordinal,
+            bad_since_record: 0,
+        };
+        let (first, next) = self.walk.batch_ordinals()?;
+        Some(RecordPlace {
+            start: at(self.walk.whole_start(), first),
+            end: at(self.walk.batch_end(), next),
+        })
+    }
+
     fn step(&mut self, log: &OpenLog, before: Option<Ordinal>) -> Result<Step> {
         loop {
             return Ok(match self.walk.next() {
                 Some(WalkBackEvent::Record(record)) => match before {
                     Some(before) if record.ordinal.next() != before => Step::Unclear,
-                    _ => Step::Event(LogEvent::Record(record)),
+                    _ => Step::Event(LogEvent::Record(record), self.place()),
                 },
                 Some(WalkBackEvent::NeedMore { at_least }) => {
                     let length = at_least.max(PIECE);
@@ -206,7 +244,7 @@ struct Lines {
     /// The ordinal after the records before.
     next_ordinal: Ordinal,
     /// What is left to give of the last piece, oldest first.
-    found: Vec<LogEvent>,
+    found: Vec<(LogEvent, RecordPlace)>,
     /// Whether a later record carries its ordinal in its line: then a bad line before may have
     /// taken one.
     has_explicit_ordinals: bool,
@@ -215,8 +253,8 @@ struct Lines {
 impl Lines {
     fn step(&mut self, log: &OpenLog) -> Result<Step> {
         loop {
-            if let Some(event) = self.found.pop() {
-                return Ok(Step::Event(event));
+            if let Some((event, place)) = self.found.pop() {
+                return Ok(Step::Event(event, Some(place)));
             }
             if self.end == ByteOffset::ZERO {
                 return Ok(Step::Front);
@@ -235,11 +273,14 @@ impl Lines {
             ..LineScanStart::default()
         };
         let mut scan = log.lines(jsonl::scan(bytes, start), None);
-        let mut found: Vec<LogEvent> = scan.by_ref().collect();
+        let mut found = Vec::new();
+        while let Some(event) = scan.next() {
+            found.push((event, scan.record_place()));
+        }
         let records = scan.position().next_ordinal.get();
         let has_damage = found
             .iter()
-            .any(|event| matches!(event, LogEvent::Damage(_)));
+            .any(|(event, _)| matches!(event, LogEvent::Damage(_)));
         self.has_explicit_ordinals |= scan.has_explicit_ordinals();
         let Some(first) = self.next_ordinal.get().checked_sub(records) else {
             return Ok(false);
@@ -247,7 +288,9 @@ impl Lines {
         if has_damage && self.has_explicit_ordinals || scan.torn_tail().is_some() {
             return Ok(false);
         }
-        for event in &mut found {
+        for (event, place) in &mut found {
+            place.start.next_ordinal = place.start.next_ordinal.plus(first);
+            place.end.next_ordinal = place.end.next_ordinal.plus(first);
             match event {
                 LogEvent::Record(record) => record.ordinal = record.ordinal.plus(first),
                 LogEvent::Damage(damage) => {

@@ -13,7 +13,7 @@ mod words;
 pub use checkpoint::{Checkpoint, ProjectedThread};
 pub use fold::{FoldState, Folded, LogIdentity, Projector};
 pub use project::{Projection, log_owner, project};
-pub use turns::{TurnChange, TurnIndex, apply_turn_changes, turns_of};
+pub use turns::{PlacedTurn, TurnChange, apply_turn_changes, turns_of};
 pub(crate) use words::cut;
 
 #[cfg(test)]

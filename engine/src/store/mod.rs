@@ -5,6 +5,7 @@
 
 mod around;
 mod backfill;
+mod context;
 mod examine;
 mod import;
 mod list;
@@ -14,7 +15,9 @@ mod read;
 mod relist;
 mod stats;
 mod suspect;
+mod turns;
 mod verify;
+mod window;
 
 #[cfg(test)]
 mod tests;
