@@ -60,7 +60,7 @@ enum Start {
 
 impl Start {
     /// `None` where the log must be read from its start.
-    fn of(log: &OpenLog, base: &ProjectedThread) -> Result<Option<Self>> {
+    fn of(log: &OpenLog<'_>, base: &ProjectedThread) -> Result<Option<Self>> {
         let checkpoint = &base.checkpoint;
         let position = checkpoint.position;
         if base.format != log.format() {
@@ -84,7 +84,7 @@ impl Start {
 }
 
 fn resume(
-    log: &OpenLog,
+    log: &OpenLog<'_>,
     path: &LogPath,
     (base, start): (ProjectedThread, Start),
 ) -> Result<Projection> {
@@ -109,7 +109,7 @@ fn resume(
 }
 
 fn projection(
-    log: &OpenLog,
+    log: &OpenLog<'_>,
     (folded, checkpoint): (Folded, Checkpoint),
     from_start: bool,
 ) -> Projection {
@@ -143,8 +143,14 @@ fn checkpoint_of(scan: &LogScan) -> Checkpoint {
 }
 
 fn take_all(projector: &mut Projector, scan: &mut LogScan) {
+    let own_from = scan.own_from();
     while let Some(event) = scan.next() {
-        take(projector, &event, scan);
+        match event {
+            LogEvent::Record(record) if record.ordinal < own_from => {
+                projector.apply_inherited_at(&record, scan.record_place());
+            }
+            event => take(projector, &event, scan),
+        }
     }
 }
 
@@ -189,7 +195,7 @@ fn settle(path: &LogPath, mut scan: LogScan) -> Projector {
     projector
 }
 
-fn open(disk: &dyn Disk, home: &Home, path: &LogPath) -> Result<OpenLog> {
+fn open<'d>(disk: &'d dyn Disk, home: &Home, path: &LogPath) -> Result<OpenLog<'d>> {
     // A path without a log's ending is no log's; read as JSON lines, its bytes say so.
     let format = LogFormat::of_file_name(path.file_name()).unwrap_or(LogFormat::JsonLines);
     OpenLog::open(disk, &home.log_file(path), format)

@@ -226,7 +226,7 @@ struct Bounds {
 /// speaks of, or else at the bounds.
 fn begin_of(
     request: &PagingRequest,
-    (log, inode): (&OpenLog, u64),
+    (log, inode): (&OpenLog<'_>, u64),
     bounds: Bounds,
 ) -> Result<Option<LogPosition>> {
     let direction = request.direction();
@@ -248,23 +248,23 @@ fn begin_of(
         Direction::Descending if !from.is_after && start.next_ordinal == from.ordinal => start,
         Direction::Descending => end,
     };
-    let is_good = hinted.offset <= bounds.until.offset && log.is_boundary(hinted)?;
+    let is_good = hinted.next_ordinal <= bounds.until.next_ordinal && log.is_boundary(hinted)?;
     Ok(if is_good { Some(hinted) } else { otherwise })
 }
 
 fn forwards(
-    log: &OpenLog,
+    log: &OpenLog<'_>,
     (begin, bounds): (Option<LogPosition>, Bounds),
     (request, counts): (&PagingRequest, impl Fn(&Record) -> Option<bool>),
 ) -> Result<Attempt<Vec<Found>>> {
     let start = match begin {
         Some(begin) => begin,
-        None => log.first_position()?,
+        None => log.first_position(),
     };
     let mut reader = ForwardReader::between(log, (start, bounds.until), FIRST_PIECE)?;
     let mut found = Vec::new();
     // Where there are bytes, there is the record that they should begin with.
-    let mut is_first = begin.is_some() && start.offset < bounds.until.offset;
+    let mut is_first = begin.is_some() && start.next_ordinal < bounds.until.next_ordinal;
     while found.len() <= request.limit()
         && let Some((record, place)) = reader.next()?
     {
@@ -284,7 +284,7 @@ fn forwards(
 }
 
 fn backwards(
-    log: OpenLog,
+    log: OpenLog<'_>,
     (begin, bounds): (Option<LogPosition>, Bounds),
     (request, counts): (&PagingRequest, impl Fn(&Record) -> Option<bool>),
 ) -> Result<Attempt<Vec<Found>>> {
@@ -309,7 +309,9 @@ fn backwards(
 }
 
 /// All items of a turn that counts; `None` where they do not lie where its row says.
-fn items_of_turn(log: &OpenLog, placed: &PlacedTurn) -> Result<Option<Vec<Record>>> {
+fn items_of_turn(log: &OpenLog<'_>, placed: &PlacedTurn) -> Result<Option<Vec<Record>>> {
+    // Of a turn that lies in several files this says nothing, and then what follows is read in
+    // pieces.
     let bytes = (placed.end.offset.get()).saturating_sub(placed.start.offset.get());
     let piece = ByteLength::new(bytes.clamp(FIRST_PIECE.get(), LARGE_PIECE.get()));
     let mut reader = ForwardReader::between(log, (placed.start, placed.end), piece)?;

@@ -200,7 +200,7 @@ impl Store {
 
     /// Opens the log that a row was made of; `None` where it is not that file any more, or can't
     /// be read in parts.
-    pub(super) fn open_log_of(&self, row: &ThreadRow) -> Result<Option<OpenLog>> {
+    pub(super) fn open_log_of(&self, row: &ThreadRow) -> Result<Option<OpenLog<'_>>> {
         let Some(path) = row.path() else {
             return Ok(None);
         };
