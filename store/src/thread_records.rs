@@ -9,7 +9,9 @@ use selvedge_codec::view::View;
 use selvedge_codec::{CodecError, Item, Ordinal, Record, RecordType, ThreadId, UtcMicros};
 use selvedge_engine::home::LogPath;
 use selvedge_engine::log::{History, LogPosition, Numbering};
-use selvedge_engine::projection::{FoldState, LogIdentity, Projector, apply_turn_changes};
+use selvedge_engine::projection::{
+    FoldState, LogIdentity, PlacedTurn, Projector, apply_turn_changes,
+};
 use selvedge_engine::thread::{ForkPoint, ThreadSummary, TurnSummary};
 use selvedge_engine::{ConflictReason, CorruptReason, Error, InvalidRequest, Result};
 
@@ -143,7 +145,6 @@ impl ThreadRecords {
             own_from: self.inherited,
             damage: Vec::new(),
             torn_tail: None,
-            own_from: self.inherited,
             position: LogPosition {
                 next_ordinal: self.next_ordinal(),
                 ..LogPosition::default()
@@ -154,7 +155,7 @@ impl ThreadRecords {
     /// The turns that still count, oldest first.
     #[must_use]
     pub fn turns(&self) -> Vec<TurnSummary> {
-        let turns = self.folded.turns.iter();
+        let turns = self.folded.turns.iter().map(|placed| &placed.turn);
         turns.filter(|turn| !turn.rolled_back).cloned().collect()
     }
 
@@ -180,7 +181,12 @@ impl ThreadRecords {
                 let is_it = |turn: &&TurnSummary| {
                     !turn.rolled_back && turn.turn_id.as_ref() == Some(turn_id)
                 };
-                let turn = self.folded.turns.iter().rfind(is_it);
+                let turn = self
+                    .folded
+                    .turns
+                    .iter()
+                    .map(|placed| &placed.turn)
+                    .rfind(is_it);
                 let turn = turn.ok_or_else(|| InvalidRequest::NoSuchTurn {
                     thread_id: self.thread_id,
                     turn_id: turn_id.clone(),
@@ -201,7 +207,11 @@ impl ThreadRecords {
     /// # Errors
     /// [`InvalidRequest::RollbackTurns`] for 0 turns or more than still count.
     pub fn rollback(&self, turns: u32) -> Result<Item> {
-        let there = self.folded.turns.iter().filter(|turn| !turn.rolled_back);
+        let there = self
+            .folded
+            .turns
+            .iter()
+            .filter(|placed| !placed.turn.rolled_back);
         let there = u32::try_from(there.count()).unwrap_or(u32::MAX);
         rollback_item(turns, there)
     }
@@ -252,7 +262,7 @@ fn corrupt(thread_id: ThreadId, why: CorruptReason) -> Error {
 struct Folded {
     summary: ThreadSummary,
     state: FoldState,
-    turns: Vec<TurnSummary>,
+    turns: Vec<PlacedTurn>,
 }
 
 impl Folded {
@@ -278,7 +288,7 @@ impl Folded {
     fn finish(
         thread_id: ThreadId,
         mut projector: Projector,
-        (mut turns, records): (Vec<TurnSummary>, &[Record]),
+        (mut turns, records): (Vec<PlacedTurn>, &[Record]),
     ) -> Result<Self> {
         for record in records {
             projector.apply(record);
