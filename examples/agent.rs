@@ -24,7 +24,6 @@ struct Session {
     /// The ordinal that the next record must get: an append is refused when anybody else has
     /// written meanwhile, so that two sessions never mix their words in one thread.
     next: Ordinal,
-    turns: usize,
     /// What the model is shown, rebuilt from the thread when it is resumed.
     context: Vec<Value>,
 }
@@ -48,7 +47,6 @@ impl Session {
             thread,
             // The thread's meta comes first.
             next: Ordinal::new(1),
-            turns: 0,
             context: Vec::new(),
         })
     }
@@ -65,7 +63,6 @@ impl Session {
         let mut session = Self {
             thread,
             next: summary.next_ordinal,
-            turns: 0,
             context: Vec::new(),
         };
         let cut_off = page.turns.first().map(|entry| &entry.turn);
@@ -83,12 +80,6 @@ impl Session {
                 session.context.push(serde_json::from_str(payload.get())?);
             }
         }
-        let history = manager.store().load_history(thread_id).await?;
-        let starts = history.records.iter().filter(|record| {
-            let class = selvedge::EventClass::TurnStarted;
-            record.event == Some(class)
-        });
-        session.turns = starts.count();
         Ok(session)
     }
 
@@ -106,8 +97,8 @@ impl Session {
 
     /// One turn: the user's words, what the model streams, and the end.
     async fn turn(&mut self, words: &str, model: &mut Model) -> Done<()> {
-        self.turns += 1;
-        let turn_id = format!("turn-{}", self.turns);
+        // Any text that no other turn of the thread has.
+        let turn_id = format!("turn-{}", self.next);
         let asked = json!({"type": "message", "role": "user", "content": words});
         self.append(vec![
             event(json!({"type": "task_started", "turn_id": turn_id}))?,
@@ -116,11 +107,11 @@ impl Session {
         ])
         .await?;
         self.context.push(asked);
-        while let Some(item) = model.stream(&self.context) {
+        while let Some(streamed) = model.stream(&self.context) {
+            let item = streamed.response_item();
             let mut batch = vec![Item::json("response_item", item.to_string())?];
-            if item["type"] == "message" {
-                let said = json!({"type": "agent_message", "message": item["content"]});
-                batch.push(event(said)?);
+            if let Streamed::Answer(words) = &streamed {
+                batch.push(event(json!({"type": "agent_message", "message": words}))?);
             }
             self.append(batch).await?;
             self.context.push(item);
@@ -130,30 +121,46 @@ impl Session {
     }
 }
 
-/// What stands in for a model here: it says what it was told to.
-struct Model {
-    to_say: VecDeque<Value>,
-    /// Where the process is to die.
-    dies_at: Option<&'static str>,
+/// What a model gives, piece by piece.
+enum Streamed {
+    Call(&'static str),
+    Answer(&'static str),
+    /// The process dies while it is waited for.
+    Death,
 }
 
-impl Model {
-    fn saying(words: &str) -> Self {
-        let call = json!({"type": "function_call", "name": "shell", "arguments": "ls"});
-        let answer = json!({"type": "message", "role": "assistant", "content": words});
-        Self {
-            to_say: [call, answer].into(),
-            dies_at: None,
+impl Streamed {
+    fn response_item(&self) -> Value {
+        match self {
+            Self::Call(command) => {
+                json!({"type": "function_call", "name": "shell", "arguments": command})
+            }
+            Self::Answer(words) => {
+                json!({"type": "message", "role": "assistant", "content": words})
+            }
+            Self::Death => Value::Null,
         }
     }
+}
 
-    fn stream(&mut self, _context: &[Value]) -> Option<Value> {
-        let item = self.to_say.pop_front()?;
-        if self.dies_at.is_some_and(|kind| item["type"] == kind) {
+/// What stands in for a model here: it gives what it was told to.
+struct Model(VecDeque<Streamed>);
+
+impl Model {
+    fn saying(words: &'static str) -> Self {
+        Self([Streamed::Call("ls"), Streamed::Answer(words)].into())
+    }
+
+    fn dying() -> Self {
+        Self([Streamed::Call("ls"), Streamed::Death].into())
+    }
+
+    fn stream(&mut self, _context: &[Value]) -> Option<Streamed> {
+        match self.0.pop_front()? {
             // No destructor runs, nothing is flushed: as if it had been killed.
-            std::process::abort();
+            Streamed::Death => std::process::abort(),
+            streamed => Some(streamed),
         }
-        Some(item)
     }
 }
 
@@ -166,24 +173,34 @@ async fn open(home: &Path) -> Done<(ThreadManager, LocalThreadStore)> {
 async fn run_until_crash(home: &Path) -> Done<()> {
     let (manager, _store) = open(home).await?;
     let mut session = Session::start(&manager, "/work/project").await?;
-    session.turn("What is here?", &mut Model::saying("A project")).await?;
-    let mut model = Model::saying("never said");
-    model.dies_at = Some("message");
-    session.turn("And what is in it?", &mut model).await
+    session
+        .turn("What is here?", &mut Model::saying("A project"))
+        .await?;
+    session
+        .turn("And what is in it?", &mut Model::dying())
+        .await
 }
 
 async fn resume_after_crash(home: &Path) -> Done<()> {
     let (manager, store) = open(home).await?;
     // The last thread here: what a runtime offers to go on with.
-    let last = store.selvedge().latest_thread(vec!["/work/project".into()]).await?;
+    let last = store
+        .selvedge()
+        .latest_thread(vec!["/work/project".into()])
+        .await?;
     let last = last.ok_or("the thread that was written before the crash")?;
     let mut session = Session::resume(&manager, last.thread_id).await?;
     // Two messages of the user, two calls and one answer: all that was acknowledged.
     assert_eq!(session.context.len(), 5);
-    session.turn("Where were we?", &mut Model::saying("In the middle")).await?;
+    session
+        .turn("Where were we?", &mut Model::saying("In the middle"))
+        .await?;
     session.thread.shutdown().await?;
 
-    let page = manager.store().list_turns(last.thread_id, TurnQuery::default()).await?;
+    let page = manager
+        .store()
+        .list_turns(last.thread_id, TurnQuery::default())
+        .await?;
     let statuses: Vec<_> = page.turns.iter().map(|entry| entry.turn.status).collect();
     let (completed, aborted) = (TurnStatus::Completed, TurnStatus::Aborted);
     assert_eq!(statuses, [completed, aborted, completed]);
@@ -195,7 +212,9 @@ async fn resume_after_crash(home: &Path) -> Done<()> {
 async fn run_in_memory() -> Done<()> {
     let manager = ThreadManager::new(Arc::new(InMemoryThreadStore::new()));
     let mut session = Session::start(&manager, "/work/project").await?;
-    session.turn("What is here?", &mut Model::saying("Nothing")).await?;
+    session
+        .turn("What is here?", &mut Model::saying("Nothing"))
+        .await?;
     let id = session.thread.thread_id();
     session.thread.shutdown().await?;
     let mut session = Session::resume(&manager, id).await?;
@@ -214,7 +233,10 @@ async fn main() -> Done<()> {
     let dir = tempfile::tempdir()?;
     let home = dir.path().join("home");
     let this = std::env::current_exe()?;
-    let child = Command::new(this).arg("--until-crash").arg(&home).status()?;
+    let child = Command::new(this)
+        .arg("--until-crash")
+        .arg(&home)
+        .status()?;
     assert!(!child.success(), "the child dies in its second turn");
     resume_after_crash(&home).await?;
     run_in_memory().await

@@ -84,7 +84,7 @@ async fn main() -> Done<()> {
         working.spawn(async move {
             let child = manager.start(child_of(parent, number)).await?;
             turn(&child, &format!("Look at file {number}"), "It is fine").await?;
-            Ok::<_, selvedge::Error>(child.thread_id())
+            Done::Ok(child.thread_id())
         });
     }
     let mut children = Vec::new();
@@ -114,7 +114,10 @@ async fn main() -> Done<()> {
     }
     manager.remove(parent.thread_id()).await?;
     assert!(manager.loaded().await?.is_empty());
-    assert_eq!(below(manager.store(), parent.thread_id()).await?.len(), CHILDREN);
+    assert_eq!(
+        below(manager.store(), parent.thread_id()).await?.len(),
+        CHILDREN
+    );
     store.selvedge().clone().shutdown().await?;
     Ok(())
 }

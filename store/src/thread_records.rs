@@ -12,7 +12,9 @@ use selvedge_engine::log::{History, LogPosition, Numbering};
 use selvedge_engine::paging::{
     ItemPage, ItemQuery, ModelContext, TurnPage, TurnQuery, model_context, page_items, page_turns,
 };
-use selvedge_engine::projection::{FoldState, LogIdentity, Projector, apply_turn_changes};
+use selvedge_engine::projection::{
+    FoldState, LogIdentity, PlacedTurn, Projector, apply_turn_changes,
+};
 use selvedge_engine::search::{OccurrencePage, OccurrenceQuery, occurrences_in};
 use selvedge_engine::store::MetadataChange;
 use selvedge_engine::thread::{ForkPoint, ThreadSummary, TurnSummary};
@@ -152,9 +154,9 @@ impl ThreadRecords {
     pub fn history(&self) -> History {
         History {
             records: self.records.clone(),
+            own_from: self.inherited,
             damage: Vec::new(),
             torn_tail: None,
-            own_from: self.inherited,
             position: LogPosition {
                 next_ordinal: self.next_ordinal(),
                 ..LogPosition::default()
@@ -165,8 +167,12 @@ impl ThreadRecords {
     /// The turns that still count, oldest first.
     #[must_use]
     pub fn turns(&self) -> Vec<TurnSummary> {
-        let turns = self.folded.turns.iter();
-        turns.filter(|turn| !turn.rolled_back).cloned().collect()
+        self.counting().cloned().collect()
+    }
+
+    fn counting(&self) -> impl DoubleEndedIterator<Item = &TurnSummary> {
+        let turns = self.folded.turns.iter().map(|placed| &placed.turn);
+        turns.filter(|turn| !turn.rolled_back)
     }
 
     /// A page of the thread's turns.
@@ -218,10 +224,8 @@ impl ThreadRecords {
             ForkPoint::Whole => self.next_ordinal(),
             ForkPoint::Before(end) => *end,
             ForkPoint::AfterTurn(turn_id) => {
-                let is_it = |turn: &&TurnSummary| {
-                    !turn.rolled_back && turn.turn_id.as_ref() == Some(turn_id)
-                };
-                let turn = self.folded.turns.iter().rfind(is_it);
+                let is_it = |turn: &&TurnSummary| turn.turn_id.as_ref() == Some(turn_id);
+                let turn = self.counting().rfind(is_it);
                 let turn = turn.ok_or_else(|| InvalidRequest::NoSuchTurn {
                     thread_id: self.thread_id,
                     turn_id: turn_id.clone(),
@@ -250,8 +254,7 @@ impl ThreadRecords {
     /// # Errors
     /// [`InvalidRequest::RollbackTurns`] for 0 turns or more than still count.
     pub fn rollback(&self, turns: u32) -> Result<Item> {
-        let there = self.folded.turns.iter().filter(|turn| !turn.rolled_back);
-        let there = u32::try_from(there.count()).unwrap_or(u32::MAX);
+        let there = u32::try_from(self.counting().count()).unwrap_or(u32::MAX);
         rollback_item(turns, there)
     }
 }
@@ -301,7 +304,7 @@ fn corrupt(thread_id: ThreadId, why: CorruptReason) -> Error {
 struct Folded {
     summary: ThreadSummary,
     state: FoldState,
-    turns: Vec<TurnSummary>,
+    turns: Vec<PlacedTurn>,
 }
 
 impl Folded {
@@ -327,7 +330,7 @@ impl Folded {
     fn finish(
         thread_id: ThreadId,
         mut projector: Projector,
-        (mut turns, records): (Vec<TurnSummary>, &[Record]),
+        (mut turns, records): (Vec<PlacedTurn>, &[Record]),
     ) -> Result<Self> {
         for record in records {
             projector.apply(record);

@@ -4,12 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use selvedge_codec::{Item, UtcMicros};
+use selvedge_codec::segment::SegmentNumber;
+use selvedge_codec::{ByteOffset, Item, Ordinal, UtcMicros};
 
 use super::crash_disk::CrashDisk;
 use super::home::{TestHome, WAIT, id, ids, line, meta, said, thread};
+use crate::disk::RealDisk;
 use crate::listing::{ListQuery, ThreadFilter};
-use crate::log::{NewThread, ThreadLog};
+use crate::log::{NewThread, ThreadLog, name_of};
+use crate::sample_home;
 use crate::store::{IndexUse, Store, StoreOptions};
 use crate::thread::ThreadSummary;
 use crate::{ConflictReason, Error, InvalidRequest};
@@ -279,6 +282,47 @@ fn a_deleted_thread_leaves_nothing_and_takes_nothing_of_others_along() {
         assert_eq!(store.verify().unwrap().differences, []);
         store.delete(id(8)).unwrap();
     }
+}
+
+#[test]
+fn the_history_that_a_fork_begins_with_outlives_its_parent_and_goes_with_the_fork() {
+    let home = TestHome::new();
+    let (parent, fork) = (sample_home::id(1), sample_home::id(2));
+    let begins = vec![sample_home::meta(1, ""), sample_home::user("hello")];
+    let file = format!("sessions/rollout-{parent}.rlog");
+    let bytes = sample_home::native(1, &[begins]);
+    home.put(&file, &bytes);
+    let end = ByteOffset::new(bytes.len() as u64);
+    let inherited = name_of(
+        &RealDisk,
+        &home.file(&file),
+        (SegmentNumber::FIRST, Ordinal::new(2), end),
+    )
+    .unwrap();
+    let inherited = format!("inherited/{fork}/{inherited}");
+    fs::create_dir_all(home.file(&inherited).parent().unwrap()).unwrap();
+    fs::hard_link(home.file(&file), home.file(&inherited)).unwrap();
+    let own = vec![vec![sample_home::meta(2, "")]];
+    let name = format!("rollout-{fork}.rlog");
+    home.put(
+        &format!("sessions/{name}"),
+        sample_home::native_segment(2, (1, 2), &own),
+    );
+    let store = home.filled();
+    let before = store.history(fork).unwrap().records;
+    assert_eq!(before.len(), 3);
+    store.delete(parent).unwrap();
+    assert_eq!(store.history(fork).unwrap().records, before);
+    let there = store.archive(fork).unwrap();
+    assert_eq!(there.first_user_message.as_deref(), Some("hello"));
+    assert_eq!(store.history(fork).unwrap().records, before);
+    let archived = format!("archived_sessions/{name}");
+    assert_eq!(files(&home), [archived, inherited]);
+    assert_listed(&home, &store);
+    store.delete(fork).unwrap();
+    assert!(files(&home).is_empty());
+    assert!(!home.file(&format!("inherited/{fork}")).exists());
+    store.delete(fork).unwrap();
 }
 
 /// An older copy of a log: it is only preferred where it lies better.
