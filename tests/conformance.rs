@@ -1,4 +1,5 @@
 //! Every store keeps to the contract of the storage boundary.
+#![cfg(test)]
 
 use std::sync::Arc;
 
