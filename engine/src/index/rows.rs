@@ -20,7 +20,7 @@ use crate::projection::ProjectedThread;
 use crate::thread::ThreadSummary;
 
 /// The version of every struct below.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 const PREFIX_BYTES: usize = 5;
 /// Without a limit a few damaged bytes could ask for all memory. No row comes near this one.
 const LIMIT: usize = 16 << 20;
@@ -296,6 +296,6 @@ mod tests {
         let sum = checksum(VERSION + 1, &bytes[PREFIX_BYTES..]);
         bytes[1..PREFIX_BYTES].copy_from_slice(&sum);
         let refused = decode::<String>(&bytes);
-        assert!(matches!(&refused, Err(Fault::Damaged(why)) if why.contains("version 2")));
+        assert!(matches!(&refused, Err(Fault::Damaged(why)) if why.contains("version 3")));
     }
 }
