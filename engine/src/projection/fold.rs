@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::TurnChange;
-use super::meta::{apply_patch, cut_texts, describe, update};
+use super::meta::{apply_patch, changes_inherited, cut_texts, describe, update};
 use super::turns::{TurnFold, TurnState};
 use super::words::{bounded, cut, first_words, preview_of};
 use crate::CorruptReason;
@@ -39,7 +39,21 @@ pub struct FoldState {
     user_time: Option<UtcMicros>,
     /// The name that the log itself gives the thread. The summary's may come from elsewhere.
     own_name: Option<String>,
+    /// Whether patches have changed what a fork would inherit, so that only the records tell that.
+    is_patched: bool,
     turns: TurnState,
+}
+
+impl FoldState {
+    /// What the fold of a fork must know that inherits all records so far; `None` where only they
+    /// tell.
+    pub(super) fn inherited(&self) -> Option<Self> {
+        (!self.is_patched).then(|| Self {
+            head_is_damaged: self.head_is_damaged,
+            turns: self.turns.clone(),
+            ..Self::default()
+        })
+    }
 }
 
 /// Which log the records come from.
@@ -206,6 +220,7 @@ impl Projector {
             View::TurnContext(context) => self.take_context(&context),
             View::NameUpdated(named) => self.take_name(named),
             View::MetadataPatch(patch) => {
+                self.state.is_patched |= changes_inherited(&patch);
                 apply_patch(patch, &mut self.summary, &mut self.state.own_name);
             }
             View::TokenCount(count) => {

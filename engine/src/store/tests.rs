@@ -5,6 +5,7 @@
 )]
 
 mod damage;
+mod fork;
 mod home;
 mod hooked_disk;
 mod import;
