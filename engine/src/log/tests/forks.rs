@@ -10,8 +10,9 @@ use super::faulty_disk::{EIO, ENOSPC, Fault, FaultyDisk, Op};
 use super::{TestHome, append, bytes_of, message, messages, new_thread};
 use crate::disk::{Disk, OpenMode, RealDisk};
 use crate::home::{Home, LogFormat, LogPath};
+use crate::log::inheriting::Source;
 use crate::log::recovery::Row;
-use crate::log::{CutLog, LogContext, LogState, ThreadLog, load_history};
+use crate::log::{CutLog, LogContext, LogEvent, LogState, ThreadLog, load_history, read_log};
 use crate::{Error, Result};
 
 const PARENT: ThreadId = ThreadId::from_bytes([1; 16]);
@@ -69,6 +70,70 @@ fn records(home: &TestHome, path: &LogPath) -> Vec<Record> {
 fn own_path() -> LogPath {
     let new = new_thread(FORK);
     Home::new_log_path(FORK, new.created_at, LogFormat::Native)
+}
+
+/// Where a log's batches end, each with the ordinal after its last record, by a scan of all.
+fn ends(path: &Path) -> Vec<(u64, u64)> {
+    let mut scan = read_log(&RealDisk, path, LogFormat::Native, None).unwrap();
+    let mut ends = vec![(0, HEADER_BYTES as u64)];
+    while let Some(event) = scan.next() {
+        if let LogEvent::Record(record) = event
+            && record.batch.is_last
+        {
+            ends.push((record.ordinal.next().get(), scan.position().offset.get()));
+        }
+    }
+    ends
+}
+
+#[test]
+fn a_cut_is_found_from_either_end_of_a_long_log_past_damage_too() {
+    let home = TestHome::new();
+    let context = home.context();
+    let mut log = ThreadLog::create(context.clone(), new_thread(PARENT));
+    for size in [900_000, 10, 400_000, 10, 10, 700_000, 2_000_000, 10] {
+        let text = "x".repeat(size);
+        log.append(vec![
+            vec![message(&text), message("and")],
+            vec![message(&text)],
+        ])
+        .unwrap();
+    }
+    log.close().unwrap();
+    let file = home.file(log.path());
+    let whole = bytes_of(&file);
+    for damage in [None, Some(whole.len() / 3), Some(whole.len() - 30)] {
+        let mut bytes = whole.to_vec();
+        if let Some(at) = damage {
+            bytes[at] ^= 1;
+        }
+        home.put(log.path().as_str(), &bytes);
+        let known = load_history(&RealDisk, &file, LogFormat::Native)
+            .unwrap()
+            .position;
+        let ends = ends(&file);
+        for next in 1..=known.next_ordinal.get() {
+            let cut = CutLog {
+                thread_id: PARENT,
+                disk: &RealDisk,
+                file: &file,
+                format: LogFormat::Native,
+                known,
+            };
+            let inheritance = cut.inheritance(Ordinal::new(next)).unwrap();
+            let [Source::Segment { name, .. }] = &inheritance.sources[..] else {
+                panic!("{inheritance:?}");
+            };
+            let within = ends.iter().find(|(end, _)| *end >= next).unwrap().1;
+            // Where the record before the cut is lost, the last batch before.
+            let before = ends.iter().rev().find(|(end, _)| *end <= next).unwrap().1;
+            let found = name.end.get();
+            assert!(
+                found == within || damage.is_some() && found == before,
+                "{next} {damage:?}"
+            );
+        }
+    }
 }
 
 #[test]
