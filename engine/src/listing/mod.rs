@@ -17,6 +17,7 @@ pub use cursor::Cursor;
 pub use filter::{Matcher, normalize_cwd};
 pub use find::find_log;
 pub use names::SessionNames;
+pub(crate) use names::{forget_name, write_name};
 pub use page::{PageRequest, sort_key, sort_time};
 pub use query::{
     Coverage, Direction, ListQuery, MAX_PAGE_SIZE, Page, SortKey, ThreadFilter, Verification,

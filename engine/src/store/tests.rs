@@ -4,6 +4,7 @@
     reason = "tests change homes behind the engine's back"
 )]
 
+mod crash_disk;
 mod damage;
 mod fork;
 mod home;
@@ -12,6 +13,8 @@ mod import;
 mod lease;
 mod listing;
 mod looking;
+mod metadata;
+mod moving;
 mod processes;
 mod property;
 

@@ -517,18 +517,13 @@ impl Model {
 
     fn delete(&mut self, at: usize) {
         let Some(number) = self.any(at) else { return };
-        let path = self.store.find(id(number)).unwrap().path;
-        fs::remove_file(self.home.file(path.as_str())).unwrap();
-        remove_inherited(self.store.log_context(), id(number)).unwrap();
+        self.store.delete(id(number)).unwrap();
         self.threads.remove(&number);
     }
 
     fn archive(&self, at: usize) {
         let Some(number) = self.any(at) else { return };
-        let path = self.store.find(id(number)).unwrap().path;
-        fs::create_dir_all(self.home.file("archived_sessions")).unwrap();
-        let to = self.home.file(path.in_archive().as_str());
-        fs::rename(self.home.file(path.as_str()), to).unwrap();
+        self.store.archive(id(number)).unwrap();
     }
 
     fn take(&mut self, step: Step) {
