@@ -4,6 +4,7 @@
     reason = "tests change homes behind the engine's back"
 )]
 
+mod counting_disk;
 mod damage;
 mod fork;
 mod home;
