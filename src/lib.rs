@@ -17,6 +17,12 @@ pub use selvedge_store::{
     check_batch, list_of, rollback_item, search_of,
 };
 
+// What a thread's records say, as plain functions: the answers of every store.
+pub use selvedge_engine::paging::{
+    model_context, page_items, page_turns, token_usage, turn_cursor_at, turns_of,
+};
+pub use selvedge_engine::search::{Needle, Said, find_in, occurrences_in, said, snippet};
+
 // What a log holds.
 pub use selvedge_codec::{
     BatchPosition, ByteLength, ByteOffset, CodecError, EventClass, Item, Ordinal, PayloadEncoding,
@@ -43,7 +49,10 @@ pub use selvedge_engine::store::{
     Imported, LastBackfill, LogDamage, LogReport, RowDifference, StoreStats, UnreadableLog,
     VerifyReport,
 };
-pub use selvedge_engine::thread::{ForkPoint, GitInfo, ThreadSummary, TurnStatus, TurnSummary};
+pub use selvedge_engine::thread::{
+    ForkPoint, GitInfo, MAX_FIRST_MESSAGE_BYTES, MAX_PREVIEW_BYTES, MAX_TEXT_BYTES, ThreadSummary,
+    TurnStatus, TurnSummary,
+};
 
 // What can go wrong.
 pub use selvedge_engine::{

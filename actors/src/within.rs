@@ -6,13 +6,14 @@ use std::sync::Arc;
 use selvedge_codec::{Ordinal, ThreadId};
 use selvedge_engine::home::LogFormat;
 use selvedge_engine::listing::ListQuery;
+use selvedge_engine::log::LogPosition;
 use selvedge_engine::paging::{
     ItemPage, ItemQuery, ModelContext, TokenUsageReport, TurnPage, TurnQuery,
 };
 use selvedge_engine::search::{OccurrencePage, OccurrenceQuery, SearchPage, SearchQuery};
 use selvedge_engine::store::FoundThread;
 use selvedge_engine::thread::ThreadSummary;
-use selvedge_engine::{InvalidRequest, Result};
+use selvedge_engine::{Error, InvalidRequest, Result};
 use selvedge_store::Subscription;
 
 use crate::feed::LogEvents;
@@ -138,7 +139,7 @@ impl Selvedge {
             return Err(InvalidRequest::OrdinalPastEnd { asked: from, next }.into());
         }
         let found = self.find_thread(thread_id).await?;
-        Ok(self.read_from((thread_id, from), found))
+        self.read_from((thread_id, from), found).await
     }
 
     /// Subscribes to a live thread; `None` when it is to be looked at like any other.
@@ -163,7 +164,8 @@ impl Selvedge {
         });
         match found {
             Some(found) if from <= next => {
-                Ok(Some(self.read_from((live.thread_id(), from), found)))
+                let subscribed = (live.thread_id(), from);
+                self.read_from(subscribed, found).await.map(Some)
             }
             // Other tools may have written more than its actor knows.
             _ if snapshot.state != ThreadState::Deferred => Ok(None),
@@ -171,7 +173,35 @@ impl Selvedge {
         }
     }
 
-    fn read_from(&self, subscribed: (ThreadId, Ordinal), found: FoundThread) -> Subscription {
-        Subscription::new(LogEvents::new(Arc::clone(&self.core), subscribed, found))
+    async fn read_from(
+        &self,
+        (thread_id, from): (ThreadId, Ordinal),
+        found: FoundThread,
+    ) -> Result<Subscription> {
+        let position = match from {
+            Ordinal::ZERO => None,
+            _ => self.position_before(thread_id, from).await?,
+        };
+        let core = Arc::clone(&self.core);
+        let events = LogEvents::new(core, (thread_id, from), (found, position));
+        Ok(Subscription::new(events))
+    }
+
+    /// Where to begin to read for a record. Without an index that knows, that is the log's start.
+    async fn position_before(
+        &self,
+        thread_id: ThreadId,
+        ordinal: Ordinal,
+    ) -> Result<Option<LogPosition>> {
+        self.settle().await?;
+        let known = self
+            .read(move |store| store.position_before(thread_id, ordinal))
+            .await;
+        match known {
+            // Nothing of it is on disk yet.
+            Err(Error::ThreadNotFound { .. }) => Ok(None),
+            Err(why) if self.core.store.is_of_index(&why) => Ok(None),
+            known => known,
+        }
     }
 }

@@ -86,20 +86,20 @@ pub(crate) struct LogEvents {
 }
 
 impl LogEvents {
-    /// The records of a thread from `from` on. `found` is where its log lies, or will lie.
+    /// The records of a thread from `from` on. `found` is where its log lies, or will lie, and
+    /// `position` a place in it from which on they are all there.
     pub(crate) fn new(
         core: Arc<Core>,
-        subscribed: (ThreadId, Ordinal),
-        found: FoundThread,
+        (thread_id, from): (ThreadId, Ordinal),
+        (found, position): (FoundThread, Option<LogPosition>),
     ) -> Self {
-        let (thread_id, from) = subscribed;
         Self {
             feed: core.feeds.of(thread_id),
             core,
             place: Place {
                 thread_id,
                 found: Some(found),
-                position: None,
+                position,
                 next: from,
                 told_damage: 0,
                 settled: None,

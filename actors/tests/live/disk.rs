@@ -20,6 +20,7 @@ struct State {
     open_logs: AtomicI64,
     most_open_logs: AtomicI64,
     writes: AtomicU64,
+    read_bytes: AtomicU64,
     syncs: AtomicU64,
     fail_writes: AtomicBool,
     fail_syncs: AtomicBool,
@@ -45,6 +46,11 @@ impl TestDisk {
 
     pub fn writes(&self) -> u64 {
         self.state.writes.load(SeqCst)
+    }
+
+    /// How many bytes of logs were read.
+    pub fn read_bytes(&self) -> u64 {
+        self.state.read_bytes.load(SeqCst)
     }
 
     pub fn syncs(&self) -> u64 {
@@ -91,8 +97,10 @@ impl TestDisk {
 #[derive(Debug)]
 struct TestFile {
     file: Box<dyn DiskFile>,
-    /// `None` for what is no log.
+    /// `None` for what is no log, or is not written.
     state: Option<Arc<State>>,
+    /// `None` for what is no log.
+    reads: Option<Arc<State>>,
     /// `None` for what is no index.
     index: Option<Arc<State>>,
 }
@@ -125,9 +133,15 @@ impl Disk for TestDisk {
             self.state.most_open_logs.fetch_max(open, SeqCst);
             Arc::clone(&self.state)
         });
+        let reads = is_log.then(|| Arc::clone(&self.state));
         let is_index = path.file_name().is_some_and(|name| name == "index.redb");
         let index = is_index.then(|| Arc::clone(&self.state));
-        Ok(Box::new(TestFile { file, state, index }))
+        Ok(Box::new(TestFile {
+            file,
+            state,
+            reads,
+            index,
+        }))
     }
 
     fn stat(&self, path: &Path) -> io::Result<FileStat> {
@@ -173,7 +187,11 @@ impl DiskFile for TestFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: ByteOffset) -> io::Result<usize> {
-        self.file.read_at(buffer, offset)
+        let read = self.file.read_at(buffer, offset)?;
+        if let Some(state) = &self.reads {
+            state.read_bytes.fetch_add(read as u64, SeqCst);
+        }
+        Ok(read)
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: ByteOffset) -> io::Result<()> {

@@ -129,6 +129,32 @@ async fn a_new_thread_is_subscribed_to_before_anything_is_on_disk() {
     store.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn what_comes_before_a_subscription_is_not_read() {
+    let home = TestHome::new();
+    let store = home.open().await;
+    let thread = store.start_thread(start()).await.unwrap();
+    let id = thread.thread_id();
+    let text = "x".repeat(10_000);
+    for n in 0..100 {
+        let turn = vec![says(&text), ends(&format!("{n}"))];
+        thread.append(turn).await.unwrap();
+    }
+    assert_eq!(store.read_thread(id).await.unwrap().item_count, 201);
+    let before = home.disk.read_bytes();
+    let mut late = store.subscribe(id, Ordinal::new(198)).await.unwrap();
+    assert_eq!(ordinals(&mut late, 3).await, [198, 199, 200]);
+    let mut new = store.subscribe(id, Ordinal::new(201)).await.unwrap();
+    assert!(!is_ready(&mut Box::pin(new.next())));
+    thread.append(vec![says("new")]).await.unwrap();
+    for subscription in [&mut late, &mut new] {
+        assert_eq!(ordinals(subscription, 1).await, [201]);
+    }
+    let read = home.disk.read_bytes() - before;
+    assert!(read < 100_000, "{read} bytes");
+    store.shutdown().await.unwrap();
+}
+
 /// Sixteen subscribe at different times while eight append; each gets every record from its
 /// ordinal on, once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

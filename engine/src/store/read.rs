@@ -2,14 +2,14 @@
 
 use std::io;
 
-use selvedge_codec::ThreadId;
+use selvedge_codec::{Ordinal, ThreadId};
 
 use super::around::Breadth;
 use super::{Store, Suspect};
 use crate::home::{LogFormat, LogName, LogPath};
-use crate::index::{Database, Fault, Look, Tables, ThreadRow, View};
-use crate::listing::{SessionNames, find_log};
-use crate::log::{History, load_history};
+use crate::index::{Database, Fault, Look, Tables, ThreadRow, TurnRun, View};
+use crate::listing::{Direction, SessionNames, find_log};
+use crate::log::{History, LogPosition, load_history};
 use crate::projection::{PlacedTurn, ProjectedThread, Projection, apply_turn_changes, project};
 use crate::thread::{ThreadSummary, TurnSummary};
 use crate::{Error, Result};
@@ -116,6 +116,28 @@ impl Store {
             }
             loaded => loaded,
         }
+    }
+
+    /// Where reading a thread's log forwards comes to the record of this ordinal without all that
+    /// comes before it, as far as the index knows such a place.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub fn position_before(&self, id: ThreadId, ordinal: Ordinal) -> Result<Option<LogPosition>> {
+        let Some(row) = self.row(id)? else {
+            return Ok(None);
+        };
+        let end = row.thread.checkpoint.position;
+        if end.next_ordinal <= ordinal {
+            return Ok(Some(end));
+        }
+        let newest_first = TurnRun {
+            to: Some(ordinal.next()),
+            direction: Direction::Descending,
+            ..TurnRun::all(id)
+        };
+        let turn = self.ask_index(|txn| txn.turns_in(newest_first)?.next().transpose())?;
+        Ok(turn.map(|placed| placed.start))
     }
 
     /// What a thread's log says of it now.
