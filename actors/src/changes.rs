@@ -71,7 +71,7 @@ impl Selvedge {
         let originator = match fork.start.originator.as_str() {
             "" => {
                 let parent = fork.source;
-                self.read(move |store| store.originator(parent)).await?
+                self.read_of(move |store| store.originator(parent)).await?
             }
             said => said.to_owned(),
         };

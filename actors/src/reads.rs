@@ -79,7 +79,8 @@ impl Selvedge {
     /// nothing is on disk yet; otherwise as [`Selvedge::list_threads`].
     pub async fn read_thread(&self, thread_id: ThreadId) -> Result<ThreadSummary> {
         self.settle().await?;
-        self.read(move |store| store.read_thread(thread_id)).await
+        self.read_of(move |store| store.read_thread(thread_id))
+            .await
     }
 
     /// A thread's whole history, as slices of one buffer.
@@ -92,7 +93,7 @@ impl Selvedge {
             Some(found) => found,
             None => self.find_thread(thread_id).await?,
         };
-        self.read(move |store| {
+        self.read_of(move |store| {
             let context = store.log_context();
             let file = context.home.log_file(&found.path);
             match load_history(&*context.disk, &file, found.format) {
@@ -112,7 +113,7 @@ impl Selvedge {
     /// As [`Selvedge::read_thread`].
     pub async fn find_thread(&self, thread_id: ThreadId) -> Result<FoundThread> {
         self.settle().await?;
-        self.read(move |store| store.find(thread_id)).await
+        self.read_of(move |store| store.find(thread_id)).await
     }
 
     /// A thread's turns, in their order, those that were rolled back included.
@@ -121,7 +122,7 @@ impl Selvedge {
     /// As [`Selvedge::read_thread`].
     pub async fn turns(&self, thread_id: ThreadId) -> Result<Vec<TurnSummary>> {
         self.settle().await?;
-        self.read(move |store| store.turns(thread_id)).await
+        self.read_of(move |store| store.turns(thread_id)).await
     }
 
     /// Whether the index is known to cover every log.
@@ -192,6 +193,18 @@ impl Selvedge {
             Err(why) if self.core.store.is_of_index(&why) => Ok(()),
             settled => settled,
         }
+    }
+
+    /// Reads a thread on the I/O pool; once more where a move of its log may be why it was not
+    /// found.
+    pub(crate) async fn read_of<T, F>(&self, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Store) -> Result<T> + Send + 'static,
+    {
+        let feeds = Arc::clone(&self.core.feeds);
+        self.read(move |store| feeds.moves().find(|| read(store)))
+            .await
     }
 
     /// Reads the store on the I/O pool.

@@ -258,6 +258,7 @@ impl Core {
         });
         let env = Arc::new(ThreadEnv {
             store: Arc::clone(&store),
+            feeds: Arc::clone(&feeds),
             pool: pool.clone(),
             permits: HandlePermits::new(options.max_open_logs),
             grown: Arc::clone(&grown),
@@ -267,7 +268,6 @@ impl Core {
         let registry = spawn::actor::<Registry>(RegistryArgs {
             store: Arc::clone(&store),
             env,
-            feeds: Arc::clone(&feeds),
         });
         tasks.push(registry.task);
         Self {

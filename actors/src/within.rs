@@ -30,7 +30,7 @@ impl Selvedge {
     /// [`Selvedge::load_history`].
     pub async fn list_turns(&self, thread_id: ThreadId, query: TurnQuery) -> Result<TurnPage> {
         self.settle().await?;
-        self.read(move |store| store.turns_page(thread_id, &query))
+        self.read_of(move |store| store.turns_page(thread_id, &query))
             .await
     }
 
@@ -41,7 +41,7 @@ impl Selvedge {
     /// any more; otherwise as [`Selvedge::load_history`].
     pub async fn list_items(&self, thread_id: ThreadId, query: ItemQuery) -> Result<ItemPage> {
         self.settle().await?;
-        self.read(move |store| store.items_page(thread_id, &query))
+        self.read_of(move |store| store.items_page(thread_id, &query))
             .await
     }
 
@@ -52,7 +52,8 @@ impl Selvedge {
     /// As [`Selvedge::load_history`].
     pub async fn load_model_context(&self, thread_id: ThreadId) -> Result<ModelContext> {
         self.settle().await?;
-        self.read(move |store| store.model_context(thread_id)).await
+        self.read_of(move |store| store.model_context(thread_id))
+            .await
     }
 
     /// The latest token usage that a thread's log tells of, with no more than its history at hand;
@@ -86,7 +87,7 @@ impl Selvedge {
         query: OccurrenceQuery,
     ) -> Result<OccurrencePage> {
         self.settle().await?;
-        self.read(move |store| store.occurrences(thread_id, &query))
+        self.read_of(move |store| store.occurrences(thread_id, &query))
             .await
     }
 
@@ -195,7 +196,7 @@ impl Selvedge {
     ) -> Result<Option<LogPosition>> {
         self.settle().await?;
         let known = self
-            .read(move |store| store.position_before(thread_id, ordinal))
+            .read_of(move |store| store.position_before(thread_id, ordinal))
             .await;
         match known {
             // Nothing of it is on disk yet.

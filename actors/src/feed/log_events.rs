@@ -21,7 +21,7 @@ use selvedge_engine::{CorruptReason, Error, Result};
 use selvedge_store::{EventSource, ThreadEvent};
 use tokio::time::sleep;
 
-use super::{Feed, Life};
+use super::{Feed, Life, Moves};
 use crate::io_pool::Running;
 use crate::selvedge::{Core, closed_readers};
 
@@ -120,10 +120,11 @@ impl LogEvents {
         let readers = Arc::clone(&self.core.readers);
         let turn = readers.acquire_owned().await.map_err(closed_readers)?;
         let (store, feed) = (Arc::clone(&self.core.store), Arc::clone(&self.feed));
+        let feeds = Arc::clone(&self.core.feeds);
         let place = self.place.clone();
         let look = move || {
             let _turn = turn;
-            look(&store, &feed, place)
+            look((&store, feeds.moves()), &feed, place)
         };
         let running = self.core.pool.submit(look).await;
         self.looking = Some(Looking { running, is_last });
@@ -212,10 +213,10 @@ impl EventSource for LogEvents {
 }
 
 /// Reads what is new in the log, as far as it may be shown. Blocks.
-fn look(store: &Store, feed: &Feed, mut place: Place) -> Result<Look> {
+fn look((store, moves): (&Store, &Moves), feed: &Feed, mut place: Place) -> Result<Look> {
     let expected = place.found.clone();
     for _ in 0..MISSED {
-        let Some(found) = locate(store, &mut place)? else {
+        let Some(found) = locate((store, moves), &mut place)? else {
             break;
         };
         let context = store.log_context();
@@ -255,9 +256,9 @@ fn nothing(place: Place, kind: Found) -> Look {
 }
 
 /// Where the log lies; `None` when there is none.
-fn locate(store: &Store, place: &mut Place) -> Result<Option<FoundThread>> {
+fn locate((store, moves): (&Store, &Moves), place: &mut Place) -> Result<Option<FoundThread>> {
     if place.found.is_none() {
-        match store.find(place.thread_id) {
+        match moves.find(|| store.find(place.thread_id)) {
             Ok(found) => place.found = Some(found),
             Err(Error::ThreadNotFound { .. }) => {}
             Err(error) => return Err(error),

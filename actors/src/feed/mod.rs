@@ -11,6 +11,7 @@
 //! - A feed outlives the actors of its thread, one after the other, as long as anybody subscribes.
 
 mod log_events;
+mod moves;
 mod ring;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 pub(crate) use log_events::LogEvents;
+use moves::Moves;
 pub(crate) use ring::{RingEvents, Rings};
 
 /// No record is held back.
@@ -154,6 +156,7 @@ impl Drop for Gate {
 pub(crate) struct Feeds {
     /// A blocking mutex: it is held for a look-up, or a sweep.
     feeds: Mutex<FeedMap>,
+    moves: Moves,
 }
 
 #[derive(Debug, Default)]
@@ -169,6 +172,11 @@ const UNSWEPT: usize = 64;
 impl Feeds {
     fn lock(&self) -> MutexGuard<'_, FeedMap> {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The moves of logs by this store.
+    pub(crate) const fn moves(&self) -> &Moves {
+        &self.moves
     }
 
     /// The feed of a thread.

@@ -11,10 +11,12 @@ use tokio::task::Id;
 
 use super::queue::Wanted;
 use super::{Event, Registry, Reply, send};
-use crate::feed::Feeds;
 use crate::live_thread::{ThreadRef, ThreadState, thread_error};
 use crate::spawn;
 use crate::thread_actor::{Snapshot, ThreadEnv};
+
+/// How often a thread is moved that was found, and is not found then.
+const MAX_TRIES: u32 = 8;
 
 /// Where a thread's log is to lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,10 +86,10 @@ impl Message<Delete> for Registry {
 impl Registry {
     /// Begins to work on a whole thread.
     pub(super) fn begin(&mut self, thread_id: ThreadId, exclusive: Exclusive) -> Id {
-        let (env, feeds) = (Arc::clone(&self.env), Arc::clone(&self.feeds));
+        let env = Arc::clone(&self.env);
         let begun = spawn::owned_task(&mut self.tasks, async move {
-            exclusive.run(&env, (&feeds, thread_id)).await;
-            Event::Released { thread_id }
+            let answer = exclusive.run(&env, thread_id).await;
+            Event::Released { thread_id, answer }
         });
         begun.id()
     }
@@ -107,25 +109,59 @@ impl Exclusive {
         }
     }
 
-    async fn run(self, env: &ThreadEnv, (feeds, thread_id): (&Feeds, ThreadId)) {
+    async fn run(self, env: &ThreadEnv, thread_id: ThreadId) -> Answer {
         match self {
-            Self::Move { to, reply } => send(reply, move_log(env, thread_id, to).await),
+            Self::Move { to, reply } => {
+                let moved = move_log(env, thread_id, to).await;
+                Answer::Moved(reply, moved.map(Box::new))
+            }
             Self::Delete { reply } => {
                 let deleted = delete(env, thread_id).await;
                 if deleted.is_ok() {
-                    feeds.deleted(thread_id);
+                    env.feeds.deleted(thread_id);
                 }
-                send(reply, deleted);
+                Answer::Deleted(reply, deleted)
             }
+        }
+    }
+}
+
+/// The answer of an operation on a whole thread. It is sent once the thread can be used again, so
+/// that whoever has it can.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Moved(Reply<ThreadSummary>, Result<Box<ThreadSummary>>),
+    Deleted(Reply<()>, Result<()>),
+}
+
+impl Answer {
+    pub(super) fn send(self) {
+        match self {
+            Self::Moved(reply, moved) => send(reply, moved.map(|moved| *moved)),
+            Self::Deleted(reply, deleted) => send(reply, deleted),
         }
     }
 }
 
 async fn move_log(env: &ThreadEnv, thread_id: ThreadId, to: MoveTo) -> Result<ThreadSummary> {
     env.settle().await?;
-    env.read(move |store| match to {
-        MoveTo::Archived => store.archive(thread_id),
-        MoveTo::Sessions => store.unarchive(thread_id),
+    let feeds = Arc::clone(&env.feeds);
+    env.read_of(move |store| {
+        store.find(thread_id)?;
+        // It is there: not to find it any more is another move's doing.
+        for _ in 1..MAX_TRIES {
+            let moving = feeds.moves().begin();
+            let moved = match to {
+                MoveTo::Archived => store.archive(thread_id),
+                MoveTo::Sessions => store.unarchive(thread_id),
+            };
+            drop(moving);
+            match moved {
+                Err(Error::ThreadNotFound { .. }) => {}
+                moved => return moved,
+            }
+        }
+        Err(Error::ThreadNotFound { thread_id })
     })
     .await
 }

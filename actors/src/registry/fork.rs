@@ -5,14 +5,14 @@ use std::sync::Arc;
 use kameo::message::{Context, Message};
 use kameo::reply::DelegatedReply;
 use selvedge_codec::{Ordinal, ThreadId};
+use selvedge_engine::Result;
 use selvedge_engine::log::NewThread;
 use selvedge_engine::store::ForkSource;
 use selvedge_engine::thread::{ForkPoint, ThreadSummary};
-use selvedge_engine::{InvalidRequest, Result};
 
-use super::queue::{ForkReply, Maker, State};
+use super::queue::{ForkReply, Maker, Wanted};
 use super::start::check_new;
-use super::{Event, OpenedLog, Registry, send};
+use super::{Event, OpenedLog, Registry, Reply, send};
 use crate::feed::Gate;
 use crate::live_thread::ThreadRef;
 use crate::spawn;
@@ -43,34 +43,37 @@ impl Message<Fork> for Registry {
     async fn handle(&mut self, fork: Fork, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, reply) = ctx.reply_sender();
         let thread_id = fork.new.thread_id;
-        if self.knows(thread_id) {
-            send(reply, Err(InvalidRequest::ThreadExists(thread_id).into()));
-            return delegated;
-        }
+        self.want(thread_id, Wanted::Fork(Box::new(fork), reply));
+        delegated
+    }
+}
+
+impl Registry {
+    /// Makes a fork whose id nobody uses.
+    pub(super) fn fork(&mut self, fork: Fork, reply: Reply<Forked>) {
+        let thread_id = fork.new.thread_id;
         let reply = ForkReply {
             with_summary: fork.with_summary,
             reply,
-            gate: Gate::new(self.feeds.of(thread_id), Ordinal::ZERO),
+            gate: Gate::new(self.env.feeds.of(thread_id), Ordinal::ZERO),
         };
         let task = self.make_fork(thread_id, fork);
-        let entry = self.threads.entry(thread_id).or_default();
-        entry.state = State::Opening {
-            task,
-            maker: Some(Maker::Fork(reply)),
-        };
-        delegated
+        self.set_opening(thread_id, (task, Some(Maker::Fork(reply))));
     }
 }
 
 impl Registry {
     fn make_fork(&mut self, thread_id: ThreadId, fork: Fork) -> tokio::task::Id {
         let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
+        let feeds = Arc::clone(&self.env.feeds);
         let making = spawn::owned_task(&mut self.tasks, async move {
             let make = move || {
                 if fork.may_exist {
                     check_new(&store, thread_id)?;
                 }
-                store.fork(&fork.source, &fork.point, fork.new)
+                feeds
+                    .moves()
+                    .find(|| store.fork(&fork.source, &fork.point, fork.new.clone()))
             };
             // The log comes with its file open.
             let log = match env.permits.acquire().await {

@@ -35,7 +35,7 @@ use selvedge_engine::store::Store;
 use selvedge_engine::{Error, Result};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::feed::{Feeds, Life};
+use crate::feed::Life;
 use crate::handles::HandlePermit;
 use crate::live_thread::{ThreadRef, ThreadShared};
 use crate::spawn;
@@ -65,7 +65,6 @@ fn send<T: Send + 'static>(reply: Reply<T>, answer: Result<T>) {
 pub(crate) struct Registry {
     store: Arc<Store>,
     env: Arc<ThreadEnv>,
-    feeds: Arc<Feeds>,
     threads: HashMap<ThreadId, Entry>,
     /// Every task that belongs to a thread: its opening, its actor, operations on it, its
     /// shutdown. Dropping the registry ends them.
@@ -91,7 +90,10 @@ enum Event {
         outcome: Result<()>,
     },
     /// An operation on a whole thread is over.
-    Released { thread_id: ThreadId },
+    Released {
+        thread_id: ThreadId,
+        answer: exclusive::Answer,
+    },
     /// A thread was asked to shut down, and answered.
     ShutDown(Result<()>),
 }
@@ -115,7 +117,6 @@ impl From<Box<ThreadLog>> for OpenedLog {
 pub(crate) struct RegistryArgs {
     pub(crate) store: Arc<Store>,
     pub(crate) env: Arc<ThreadEnv>,
-    pub(crate) feeds: Arc<Feeds>,
 }
 
 impl Actor for Registry {
@@ -129,7 +130,6 @@ impl Actor for Registry {
         Ok(Self {
             store: args.store,
             env: args.env,
-            feeds: args.feeds,
             threads: HashMap::new(),
             tasks: JoinSet::new(),
         })
@@ -178,10 +178,11 @@ impl Registry {
             )) => {
                 self.on_closed(thread_id, &thread, outcome);
             }
-            Ok((_, Event::Released { thread_id })) => {
+            Ok((_, Event::Released { thread_id, answer })) => {
                 if let Some(entry) = self.threads.get_mut(&thread_id) {
                     entry.state = State::Idle;
                 }
+                answer.send();
                 self.serve(thread_id);
             }
             // Who asked for it was told.
@@ -212,10 +213,17 @@ impl Registry {
     }
 
     fn on_ended(&mut self, thread_id: ThreadId) {
-        if let Some(entry) = self.threads.get_mut(&thread_id) {
-            entry.state = State::Idle;
-        }
+        self.ended(thread_id);
         self.serve(thread_id);
+    }
+
+    /// An actor has ended: who has waited for that is answered.
+    fn ended(&mut self, thread_id: ThreadId) {
+        if let Some(entry) = self.threads.get_mut(&thread_id)
+            && let State::Live(mut live) = std::mem::take(&mut entry.state)
+        {
+            live.part();
+        }
     }
 
     /// A task of ours panicked or was aborted, so nobody said which thread it was for. Whoever
@@ -233,7 +241,7 @@ impl Registry {
 
     /// Starts a thread's actor, which takes the log over.
     fn start_actor(&mut self, thread_id: ThreadId, log: Option<OpenedLog>) -> Arc<ThreadRef> {
-        let feed = self.feeds.of(thread_id);
+        let feed = self.env.feeds.of(thread_id);
         feed.set_life(Life::Live);
         let shared = Arc::new(ThreadShared::new(thread_id, log.is_none(), feed));
         let (prepared, thread) = prepare(Arc::clone(&shared));

@@ -2,6 +2,7 @@
 //!
 //! What must hold: who asked is answered before any subscriber sees what was appended.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -67,15 +68,46 @@ pub(super) enum Operation {
 #[derive(Debug)]
 pub(super) struct Operated {
     thread: Arc<ThreadRef>,
-    /// The operation, when the thread ended before it had begun.
-    again: Option<Box<Operation>>,
+    outcome: Outcome,
+}
+
+/// What came of an operation.
+#[derive(Debug)]
+enum Outcome {
+    /// Its answer, which waits until the thread is what it was before.
+    Answer(Answer),
+    /// The operation itself: the thread ended before it had begun.
+    Again(Box<Operation>),
+}
+
+/// The answer of an operation, to be sent. Only then do subscribers see what was appended.
+pub(super) struct Answer(Box<dyn FnOnce() + Send>);
+
+impl Answer {
+    fn new<T: Send + 'static>(reply: Reply<T>, answer: Result<T>, gate: Option<Gate>) -> Self {
+        Self(Box::new(move || {
+            send(reply, answer);
+            drop(gate);
+        }))
+    }
+
+    pub(super) fn send(self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
 }
 
 impl Operated {
     /// The store is being shut down: the operation is not tried again.
     pub(super) fn give_up(self) {
-        if let Some(operation) = self.again {
-            operation.fail(CLOSED_STORE);
+        match self.outcome {
+            Outcome::Answer(answer) => answer.send(),
+            Outcome::Again(operation) => operation.fail(CLOSED_STORE),
         }
     }
 }
@@ -140,23 +172,24 @@ impl Registry {
 
     pub(super) fn on_operated(&mut self, task: Id, operated: Operated) {
         let thread_id = operated.thread.shared.thread_id;
-        if let Some(live) = self.live(thread_id)
-            && Arc::ptr_eq(&live.thread, &operated.thread)
-        {
-            live.uses.retain(|used_by| *used_by != task);
-        }
-        if let Some(operation) = operated.again {
-            let entry = self.threads.entry(thread_id).or_default();
-            entry.waiting.push_front(Wanted::Use(operation));
+        let entry = self.threads.entry(thread_id).or_default();
+        let is_wanted = !entry.waiting.is_empty();
+        let goes_on = match &mut entry.state {
+            State::Live(live) if Arc::ptr_eq(&live.thread, &operated.thread) => {
+                live.uses.retain(|used_by| *used_by != task);
+                Some(live)
+            }
+            _ => None,
+        };
+        match (operated.outcome, goes_on) {
+            // It is closed now. Whoever has the answer finds it free for any other store.
+            (Outcome::Answer(answer), Some(live)) if !is_wanted && live.is_unused() => {
+                live.parting.push(answer);
+            }
+            (Outcome::Answer(answer), _) => answer.send(),
+            (Outcome::Again(operation), _) => entry.waiting.push_front(Wanted::Use(operation)),
         }
         self.serve(thread_id);
-    }
-
-    /// Whether anything is known of the thread.
-    pub(super) fn knows(&self, thread_id: ThreadId) -> bool {
-        self.threads
-            .get(&thread_id)
-            .is_some_and(|entry| !matches!(entry.state, State::Idle) || !entry.waiting.is_empty())
     }
 }
 
@@ -190,7 +223,7 @@ impl Operation {
     }
 
     async fn run(self, env: &ThreadEnv, thread: Arc<ThreadRef>) -> Operated {
-        let again = match self {
+        let outcome = match self {
             Self::Resume { changes, reply } => {
                 let done = change_metadata(env, &thread, &changes).await;
                 let done = done.map(|done| Done {
@@ -200,15 +233,15 @@ impl Operation {
                 if done.is_ok() {
                     thread.shared.keep();
                 }
-                answer(reply, done).map(|reply| Self::Resume { changes, reply })
+                answer(reply, done, |reply| Self::Resume { changes, reply })
             }
             Self::Metadata { patch, reply } => {
                 let done = change_metadata(env, &thread, &patch).await;
-                answer(reply, done).map(|reply| Self::Metadata { patch, reply })
+                answer(reply, done, |reply| Self::Metadata { patch, reply })
             }
             Self::RollBack { turns, reply } => {
                 let done = roll_back(env, &thread, turns).await;
-                answer(reply, done).map(|reply| Self::RollBack { turns, reply })
+                answer(reply, done, |reply| Self::RollBack { turns, reply })
             }
             Self::Forked(fork) => {
                 let summary = read_settled(env, thread.shared.thread_id).await;
@@ -216,32 +249,23 @@ impl Operation {
                     thread: Arc::clone(&thread),
                     summary: Some(summary),
                 });
-                send(fork.reply, forked);
-                drop(fork.gate);
-                None
+                Outcome::Answer(Answer::new(fork.reply, forked, Some(fork.gate)))
             }
         };
-        Operated {
-            thread,
-            again: again.map(Box::new),
-        }
+        Operated { thread, outcome }
     }
 }
 
-/// Answers, and only then lets subscribers see what was appended. Gives the reply back when the
-/// operation is to be tried again.
-fn answer<T: Send + 'static>(reply: Reply<T>, done: Result<Done<T>, Failed>) -> Option<Reply<T>> {
+/// The answer, or the operation again.
+fn answer<T: Send + 'static>(
+    reply: Reply<T>,
+    done: Result<Done<T>, Failed>,
+    again: impl FnOnce(Reply<T>) -> Operation,
+) -> Outcome {
     match done {
-        Ok(done) => {
-            send(reply, Ok(done.answer));
-            drop(done.gate);
-            None
-        }
-        Err(Failed::Error(error)) => {
-            send(reply, Err(error));
-            None
-        }
-        Err(Failed::NotBegun) => Some(reply),
+        Ok(done) => Outcome::Answer(Answer::new(reply, Ok(done.answer), done.gate)),
+        Err(Failed::Error(error)) => Outcome::Answer(Answer::new(reply, Err(error), None)),
+        Err(Failed::NotBegun) => Outcome::Again(Box::new(again(reply))),
     }
 }
 
@@ -287,10 +311,13 @@ async fn change_metadata(
         return Ok(Done { answer, gate: None });
     }
     let patch = patch.clone();
+    let feeds = Arc::clone(&env.feeds);
     let decided = decide(thread, move |store, is_new| {
         let change = match is_new {
             true => MetadataChange::for_new(&patch)?,
-            false => store.prepare_metadata(thread_id, &patch)?,
+            false => feeds
+                .moves()
+                .find(|| store.prepare_metadata(thread_id, &patch))?,
         };
         Ok((change.items(), change))
     })
@@ -310,10 +337,11 @@ async fn roll_back(
     asked: u32,
 ) -> Result<Done<RolledBackThread>, Failed> {
     let thread_id = thread.shared.thread_id;
+    let feeds = Arc::clone(&env.feeds);
     let decided = decide(thread, move |store, is_new| {
         let turns = match is_new {
             true => Vec::new(),
-            false => counting_turns(store, thread_id)?,
+            false => feeds.moves().find(|| counting_turns(store, thread_id))?,
         };
         let there = u32::try_from(turns.len()).unwrap_or(u32::MAX);
         Ok((vec![rollback_item(asked, there)?], ()))
@@ -321,7 +349,7 @@ async fn roll_back(
     .await?;
     env.settle().await?;
     let answer = env
-        .read(move |store| {
+        .read_of(move |store| {
             Ok(RolledBackThread {
                 thread: store.read_thread(thread_id)?,
                 turns: counting_turns(store, thread_id)?,
@@ -343,5 +371,5 @@ fn counting_turns(store: &Store, thread_id: ThreadId) -> Result<Vec<TurnSummary>
 
 async fn read_settled(env: &ThreadEnv, thread_id: ThreadId) -> Result<ThreadSummary> {
     env.settle().await?;
-    env.read(move |store| store.read_thread(thread_id)).await
+    env.read_of(move |store| store.read_thread(thread_id)).await
 }

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use selvedge_codec::ThreadId;
-use selvedge_engine::{Error, Result};
+use selvedge_engine::{Error, InvalidRequest, Result};
 use tokio::task::Id;
 
 use super::exclusive::Exclusive;
-use super::operate::Operation;
-use super::{Event, Forked, Registry, Reply, send};
+use super::operate::{Answer, Operation};
+use super::{Event, Fork, Forked, Registry, Reply, Start, send};
 use crate::live_thread::{CLOSED_THREAD, ThreadRef};
 use crate::spawn;
 use crate::thread_actor;
@@ -44,6 +44,8 @@ pub(super) struct Live {
     pub(super) uses: Vec<Id>,
     /// It was asked to end, for those who wait.
     closing: Option<Id>,
+    /// The answers of operations that it was made live for, which wait for its end.
+    pub(super) parting: Vec<Answer>,
 }
 
 impl Live {
@@ -53,6 +55,19 @@ impl Live {
             thread,
             uses: Vec::new(),
             closing: None,
+            parting: Vec::new(),
+        }
+    }
+
+    /// Whether it is live for nobody any more.
+    pub(super) fn is_unused(&self) -> bool {
+        self.uses.is_empty() && !self.thread.shared.is_kept()
+    }
+
+    /// Sends the answers that have waited for long enough.
+    pub(super) fn part(&mut self) {
+        for answer in std::mem::take(&mut self.parting) {
+            answer.send();
         }
     }
 
@@ -96,6 +111,9 @@ pub(super) enum Wanted {
     Use(Box<Operation>),
     /// To do something with it while it is not.
     Exclusive(Exclusive),
+    /// To make it: there must be none of its id.
+    Start(Box<Start>, Reply<Arc<ThreadRef>>),
+    Fork(Box<Fork>, Reply<Forked>),
 }
 
 impl Wanted {
@@ -104,16 +122,20 @@ impl Wanted {
             Self::Thread(reply) => send(reply, Err(error)),
             Self::Use(operation) => operation.fail(error),
             Self::Exclusive(exclusive) => exclusive.fail(error),
+            Self::Start(_, reply) => send(reply, Err(error)),
+            Self::Fork(_, reply) => send(reply, Err(error)),
         }
     }
 }
 
 impl Entry {
-    /// Tells those who wait for the thread to be live, before it is to be worked on as a whole,
-    /// that it can't be.
+    /// Tells those who wait for the thread to be live, before something else is to be done with
+    /// it, that it can't be.
     pub(super) fn fail_waiting(&mut self, error: &Error) {
-        while !matches!(self.waiting.front(), Some(Wanted::Exclusive(_)))
-            && let Some(wanted) = self.waiting.pop_front()
+        while matches!(
+            self.waiting.front(),
+            Some(Wanted::Thread(_) | Wanted::Use(_))
+        ) && let Some(wanted) = self.waiting.pop_front()
         {
             wanted.fail(error.clone());
         }
@@ -157,6 +179,10 @@ enum Next {
     Operate(Box<Operation>, Arc<ThreadRef>),
     Close(Arc<ThreadRef>),
     Begin(Exclusive),
+    Start(Box<Start>, Reply<Arc<ThreadRef>>),
+    Fork(Box<Fork>, Reply<Forked>),
+    /// There is a thread of the id already.
+    Refuse(Wanted),
 }
 
 impl Entry {
@@ -166,7 +192,9 @@ impl Entry {
             State::Idle => Some(match self.waiting.pop_front() {
                 None => Next::Forget,
                 Some(Wanted::Exclusive(exclusive)) => Next::Begin(exclusive),
-                Some(wanted) => {
+                Some(Wanted::Start(start, reply)) => Next::Start(start, reply),
+                Some(Wanted::Fork(fork, reply)) => Next::Fork(fork, reply),
+                Some(wanted @ (Wanted::Thread(_) | Wanted::Use(_))) => {
                     self.waiting.push_front(wanted);
                     Next::Open
                 }
@@ -179,16 +207,19 @@ impl Entry {
                     None => {
                         // An idle thread keeps no queue.
                         self.waiting = VecDeque::new();
-                        (is_unused && !live.thread.shared.is_kept()).then_some(Next::Close(thread))
+                        live.is_unused().then_some(Next::Close(thread))
                     }
                     Some(Wanted::Thread(reply)) => {
                         thread.shared.keep();
                         Some(Next::Give(reply, thread))
                     }
                     Some(Wanted::Use(operation)) => Some(Next::Operate(operation, thread)),
-                    Some(wanted) => {
+                    Some(wanted @ Wanted::Exclusive(_)) => {
                         self.waiting.push_front(wanted);
                         is_unused.then_some(Next::Close(thread))
+                    }
+                    Some(wanted @ (Wanted::Start(..) | Wanted::Fork(..))) => {
+                        Some(Next::Refuse(wanted))
                     }
                 }
             }
@@ -214,7 +245,7 @@ impl Registry {
                 Next::Give(reply, thread) => send(reply, Ok(thread)),
                 Next::Open => {
                     let task = self.open(thread_id);
-                    self.set_state(thread_id, State::Opening { task, maker: None });
+                    self.set_opening(thread_id, (task, None));
                 }
                 Next::Operate(operation, thread) => {
                     let task = self.operate(*operation, thread);
@@ -230,16 +261,21 @@ impl Registry {
                 }
                 Next::Begin(exclusive) => {
                     let task = self.begin(thread_id, exclusive);
-                    self.set_state(thread_id, State::Exclusive { task });
+                    let entry = self.threads.entry(thread_id).or_default();
+                    entry.state = State::Exclusive { task };
+                }
+                Next::Start(start, reply) => self.start(*start, reply),
+                Next::Fork(fork, reply) => self.fork(*fork, reply),
+                Next::Refuse(wanted) => {
+                    wanted.fail(InvalidRequest::ThreadExists(thread_id).into());
                 }
             }
         }
     }
 
-    fn set_state(&mut self, thread_id: ThreadId, state: State) {
-        if let Some(entry) = self.threads.get_mut(&thread_id) {
-            entry.state = state;
-        }
+    pub(super) fn set_opening(&mut self, thread_id: ThreadId, (task, maker): (Id, Option<Maker>)) {
+        let entry = self.threads.entry(thread_id).or_default();
+        entry.state = State::Opening { task, maker };
     }
 
     pub(super) fn live(&mut self, thread_id: ThreadId) -> Option<&mut Live> {
@@ -284,6 +320,9 @@ impl Registry {
             return;
         }
         live.closing = None;
+        if outcome.is_err() {
+            live.part();
+        }
         match outcome {
             // Its end is told for itself.
             Ok(()) | Err(Error::Closed { .. }) => {}

@@ -37,12 +37,12 @@ impl Message<Resume> for Registry {
 impl Registry {
     /// Begins to open a thread's log.
     pub(super) fn open(&mut self, thread_id: ThreadId) -> tokio::task::Id {
-        let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
+        let env = Arc::clone(&self.env);
         let opening = spawn::owned_task(&mut self.tasks, async move {
-            let log = env.pool.run(move || open_log(&store, thread_id)).await;
+            let log = env.read_of(move |store| open_log(store, thread_id)).await;
             Event::Opened {
                 thread_id,
-                log: log.and_then(|log| log).map(Into::into),
+                log: log.map(Into::into),
             }
         });
         opening.id()

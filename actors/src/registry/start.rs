@@ -9,8 +9,8 @@ use selvedge_engine::log::{NewThread, ThreadLog};
 use selvedge_engine::store::Store;
 use selvedge_engine::{Error, InvalidRequest, Result};
 
-use super::queue::{Maker, State};
-use super::{Event, Registry, send};
+use super::queue::{Maker, Wanted};
+use super::{Event, Registry, Reply};
 use crate::live_thread::ThreadRef;
 use crate::spawn;
 
@@ -36,17 +36,21 @@ impl Message<Start> for Registry {
 
     async fn handle(&mut self, start: Start, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, reply) = ctx.reply_sender();
+        let thread_id = start.thread_id;
+        self.want(thread_id, Wanted::Start(Box::new(start), reply));
+        delegated
+    }
+}
+
+impl Registry {
+    /// Starts a thread that nobody uses.
+    pub(super) fn start(&mut self, start: Start, reply: Reply<Arc<ThreadRef>>) {
         let Start { thread_id, log } = start;
-        if self.knows(thread_id) {
-            send(reply, Err(InvalidRequest::ThreadExists(thread_id).into()));
-            return delegated;
-        }
+        let maker = Maker::Start(reply);
         let Some(new) = log else {
             let thread = self.start_actor(thread_id, None);
-            self.made(&thread, Maker::Start(reply));
-            return delegated;
+            return self.made(&thread, maker);
         };
-        let may_exist = new.may_exist;
         let log = Box::new(ThreadLog::create(
             self.store.log_context().clone(),
             NewThread {
@@ -55,18 +59,13 @@ impl Message<Start> for Registry {
                 meta: new.meta,
             },
         ));
-        if may_exist {
+        if new.may_exist {
             let task = self.check_new(thread_id, log);
-            let entry = self.threads.entry(thread_id).or_default();
-            entry.state = State::Opening {
-                task,
-                maker: Some(Maker::Start(reply)),
-            };
+            self.set_opening(thread_id, (task, Some(maker)));
         } else {
             let thread = self.start_actor(thread_id, Some(log.into()));
-            self.made(&thread, Maker::Start(reply));
+            self.made(&thread, maker);
         }
-        delegated
     }
 }
 

@@ -40,6 +40,7 @@ use selvedge_engine::{Error, Result};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::{Sleep, sleep};
 
+use crate::feed::Feeds;
 use crate::handles::{HandlePermit, HandlePermits};
 use crate::indexer::{GrownLogs, Indexer, Settle, optional};
 use crate::io_pool::{IoPool, Running};
@@ -73,6 +74,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct ThreadEnv {
     pub(crate) store: Arc<Store>,
+    pub(crate) feeds: Arc<Feeds>,
     pub(crate) pool: IoPool,
     pub(crate) permits: HandlePermits,
     pub(crate) grown: Arc<GrownLogs>,
@@ -92,6 +94,18 @@ impl ThreadEnv {
             Err(why) if self.store.is_of_index(&why) => Ok(()),
             settled => settled,
         }
+    }
+
+    /// Reads a thread on the I/O pool; once more where a move of its log may be why it was not
+    /// found.
+    pub(crate) async fn read_of<T, F>(&self, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Store) -> Result<T> + Send + 'static,
+    {
+        let feeds = Arc::clone(&self.feeds);
+        self.read(move |store| feeds.moves().find(|| read(store)))
+            .await
     }
 
     /// Does something with the store on the I/O pool.

@@ -6,7 +6,7 @@ use selvedge_engine::thread::ForkPoint;
 use selvedge_engine::{Error, InvalidRequest};
 use selvedge_store::{ForkThread, ThreadEvent};
 
-use crate::subscriptions::{is_ready, ordinals, poll, thread_of};
+use crate::subscriptions::{Asked, is_ready, ordinals, thread_of};
 use crate::{TestHome, says, start, turn_ends};
 
 #[tokio::test]
@@ -173,28 +173,19 @@ async fn a_fork_is_answered_before_a_subscriber_sees_anything_of_it() {
         let thread_id = ThreadId::generate();
         let mut fork = ForkThread::of(parent);
         fork.start.thread_id = Some(thread_id);
-        let mut forking = Box::pin(store.fork_thread(fork));
-        assert!(!is_ready(&mut forking));
-        let mut answer = None;
+        let mut forking = Asked::new(store.fork_thread(fork));
         // Whoever knows the id may look for the thread all the time.
         let mut subscription = loop {
             match store.subscribe(thread_id, Ordinal::ZERO).await {
                 Ok(subscription) => break subscription,
-                Err(Error::ThreadNotFound { .. }) => answer = answer.or_else(|| poll(&mut forking)),
+                // Its file is there before anything is in it.
+                Err(Error::ThreadNotFound { .. } | Error::Corrupt { .. }) => forking.look(),
                 Err(error) => panic!("{error}"),
             }
         };
-        let first = tokio::select! {
-            biased;
-            event = subscription.next() => event.unwrap().unwrap(),
-            forked = &mut forking, if answer.is_none() => {
-                answer = Some(forked);
-                subscription.next().await.unwrap().unwrap()
-            }
-        };
+        let first = subscription.next().await.unwrap().unwrap();
         assert!(matches!(first, ThreadEvent::Record(record) if record.ordinal == Ordinal::ZERO));
-        let answer = answer.or_else(|| poll(&mut forking));
-        let fork = answer.expect("shown before its answer").unwrap();
+        let fork = forking.answer().unwrap();
         fork.append(vec![says("own")]).await.unwrap();
         assert_eq!(ordinals(&mut subscription, 4).await, [1, 2, 3, 4]);
     }

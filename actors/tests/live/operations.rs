@@ -9,7 +9,7 @@ use selvedge_engine::listing::{ListQuery, ThreadFilter};
 use selvedge_engine::{ConflictReason, Error, InvalidRequest, Result};
 use selvedge_store::{ResumeThread, ThreadEvent, ThreadStore};
 
-use crate::subscriptions::{is_ready, ordinals, poll, rest, thread_of};
+use crate::subscriptions::{Asked, is_ready, ordinals, rest, thread_of};
 use crate::{TestHome, says, start};
 
 fn named(name: &str) -> MetadataPatch {
@@ -239,10 +239,9 @@ async fn operations_are_answered_before_a_subscriber_sees_what_they_appended() {
         }
         let next = store.read_thread(id).await.unwrap().next_ordinal;
         let mut subscription = store.subscribe(id, next).await.unwrap();
-        let mut update = Box::pin(store.update_metadata(id, named(&format!("n{n}"))));
-        assert!(!is_ready(&mut update));
+        let update = Asked::new(store.update_metadata(id, named(&format!("n{n}"))));
         next_record(&mut subscription, is_patch).await;
-        let updated = poll(&mut update).expect("shown before its answer").unwrap();
+        let updated = update.answer().unwrap();
         assert_eq!(updated.name, Some(format!("n{n}")));
 
         let changes = MetadataPatch {
@@ -253,22 +252,18 @@ async fn operations_are_answered_before_a_subscriber_sees_what_they_appended() {
             thread_id: id,
             changes,
         };
-        let mut resume = Box::pin(store.resume_with(resume));
-        assert!(!is_ready(&mut resume));
+        let resume = Asked::new(store.resume_with(resume));
         next_record(&mut subscription, is_patch).await;
-        let resumed = poll(&mut resume).expect("shown before its answer");
-        let (thread, summary) = resumed.unwrap();
+        let (thread, summary) = resume.answer().unwrap();
         assert_eq!(summary.cwd, format!("/{n}"));
         thread.append(turn("t")).await.unwrap();
 
-        let mut roll_back = Box::pin(store.roll_back(id, 1));
-        assert!(!is_ready(&mut roll_back));
+        let roll_back = Asked::new(store.roll_back(id, 1));
         let is_rollback = |record: &selvedge_codec::Record| {
             record.event == Some(selvedge_codec::EventClass::RolledBack)
         };
         next_record(&mut subscription, is_rollback).await;
-        let rolled_back = poll(&mut roll_back).expect("shown before its answer");
-        assert!(rolled_back.unwrap().turns.is_empty());
+        assert!(roll_back.answer().unwrap().turns.is_empty());
     }
     store.shutdown().await.unwrap();
 }

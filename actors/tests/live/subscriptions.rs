@@ -25,6 +25,37 @@ pub fn is_ready<F: Future + Unpin>(future: &mut F) -> bool {
     poll(future).is_some()
 }
 
+/// Something that was asked for, whose answer is looked for without waiting for it.
+pub struct Asked<F: Future> {
+    future: Pin<Box<F>>,
+    answer: Option<F::Output>,
+}
+
+impl<F: Future> Asked<F> {
+    /// Asks.
+    pub fn new(future: F) -> Self {
+        let mut asked = Self {
+            future: Box::pin(future),
+            answer: None,
+        };
+        asked.look();
+        asked
+    }
+
+    /// Looks for the answer.
+    pub fn look(&mut self) {
+        if self.answer.is_none() {
+            self.answer = poll(&mut self.future);
+        }
+    }
+
+    /// The answer, which must be there.
+    pub fn answer(mut self) -> F::Output {
+        self.look();
+        self.answer.expect("it was shown before its answer")
+    }
+}
+
 /// The end of a turn.
 fn ends(turn: &str) -> Item {
     let payload = serde_json::json!({"type": "task_complete", "turn_id": turn});
@@ -238,8 +269,7 @@ async fn an_append_is_answered_before_a_subscriber_sees_it() {
                     _ => says(&text),
                 };
                 let ours = item.body.clone();
-                let mut append = Box::pin(thread.append(vec![item]));
-                assert!(!is_ready(&mut append));
+                let append = Asked::new(thread.append(vec![item]));
                 loop {
                     let event = subscription.next().await.unwrap();
                     let Some(ThreadEvent::Record(record)) = event else {
@@ -249,7 +279,7 @@ async fn an_append_is_answered_before_a_subscriber_sees_it() {
                         break;
                     }
                 }
-                assert!(is_ready(&mut append), "{text} was shown before its answer");
+                append.answer().unwrap();
             }
         });
     }
