@@ -9,10 +9,12 @@ pub use selvedge_actors::{
 // The threads of any store.
 pub use selvedge_actors::{LocalThreadStore, ThreadHandle, ThreadManager};
 
-// The storage boundary.
+// The storage boundary, and what a store of one's own can be made of.
+pub use selvedge_engine::log::Numbering;
 pub use selvedge_store::{
-    Call, EventSource, ForkThread, InMemoryThreadStore, Operation, ResumeThread, RolledBackThread,
-    Subscription, ThreadEvent, ThreadRecords, ThreadStore, check_batch, rollback_item,
+    Call, EphemeralThread, EventSource, ForkThread, Growth, InMemoryThreadStore, Operation,
+    ResumeThread, RolledBackThread, Subscription, ThreadEvent, ThreadRecords, ThreadStore,
+    check_batch, list_of, rollback_item, search_of,
 };
 
 // What a log holds.

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use selvedge::{Durability, ThreadStore};
-use selvedge_store::InMemoryThreadStore;
+use selvedge::{Durability, InMemoryThreadStore, Result, ThreadStore};
 use selvedge_store::conformance::{Abilities, StoreFactory, check};
 
 struct InMemory;
 
 #[async_trait]
 impl StoreFactory for InMemory {
-    async fn make(&self) -> Arc<dyn ThreadStore> {
-        Arc::new(InMemoryThreadStore::new())
+    async fn make(&self) -> Result<Arc<dyn ThreadStore>> {
+        Ok(Arc::new(InMemoryThreadStore::new()))
     }
 
     fn abilities(&self) -> Abilities {
@@ -22,8 +21,8 @@ impl StoreFactory for InMemory {
         }
     }
 
-    async fn reopen(&self, _: Arc<dyn ThreadStore>) -> Option<Arc<dyn ThreadStore>> {
-        None
+    async fn reopen(&self, _: Arc<dyn ThreadStore>) -> Result<Option<Arc<dyn ThreadStore>>> {
+        Ok(None)
     }
 }
 

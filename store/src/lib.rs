@@ -13,6 +13,8 @@ mod append;
     reason = "a check that does not hold panics, as a test does"
 )]
 pub mod conformance;
+mod ephemeral;
+mod growth;
 mod memory;
 mod params;
 mod start_thread;
@@ -22,6 +24,8 @@ mod thread_store;
 
 pub use answers::{list_of, search_of};
 pub use append::{Ack, AppendOptions, Durability, Flushed, check_batch};
+pub use ephemeral::EphemeralThread;
+pub use growth::Growth;
 pub use memory::{Call, InMemoryThreadStore, Operation};
 pub use params::{ForkThread, ResumeThread, RolledBackThread};
 pub use start_thread::StartThread;

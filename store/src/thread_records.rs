@@ -5,20 +5,27 @@
 
 use std::path::PathBuf;
 
-use selvedge_codec::view::View;
+use selvedge_codec::view::{MetadataPatch, View};
 use selvedge_codec::{CodecError, Item, Ordinal, Record, RecordType, ThreadId, UtcMicros};
 use selvedge_engine::home::LogPath;
 use selvedge_engine::log::{History, LogPosition, Numbering};
+use selvedge_engine::paging::{
+    ItemPage, ItemQuery, ModelContext, TurnPage, TurnQuery, model_context, page_items, page_turns,
+};
 use selvedge_engine::projection::{
     FoldState, LogIdentity, PlacedTurn, Projector, apply_turn_changes,
 };
+use selvedge_engine::search::{OccurrencePage, OccurrenceQuery, occurrences_in};
+use selvedge_engine::store::MetadataChange;
 use selvedge_engine::thread::{ForkPoint, ThreadSummary, TurnSummary};
 use selvedge_engine::{ConflictReason, CorruptReason, Error, InvalidRequest, Result};
 
-use crate::{AppendOptions, check_batch};
+use crate::{Ack, AppendOptions, Durability, check_batch};
 
 /// A thread as its records. [`crate::InMemoryThreadStore`] keeps nothing else, and a store that
 /// keeps records elsewhere can answer through it: load them, ask, and keep what was appended.
+///
+/// Its answers are those of every store: what comes from elsewhere is held against them.
 #[derive(Debug, Clone)]
 pub struct ThreadRecords {
     thread_id: ThreadId,
@@ -110,7 +117,7 @@ impl ThreadRecords {
         self.is_archived = is_archived;
     }
 
-    /// Appends a batch, and gives its records. Items without a time get `now`.
+    /// Appends a batch, and acknowledges it as `Buffered`. Items without a time get `now`.
     ///
     /// # Errors
     /// As [`check_batch`]; [`Error::Conflict`] when another ordinal was expected.
@@ -119,14 +126,19 @@ impl ThreadRecords {
         items: Vec<Item>,
         options: AppendOptions,
         now: UtcMicros,
-    ) -> Result<&[Record]> {
+    ) -> Result<Ack> {
         check_batch(&items)?;
-        let first = self.next_ordinal();
-        check_expected(self.thread_id, options, first)?;
+        let first_ordinal = self.next_ordinal();
+        check_expected(self.thread_id, options, first_ordinal)?;
         let batch = self.numbering.batch(items, now);
         self.folded.take(&batch)?;
         self.records.extend(batch);
-        Ok(self.records_from(first))
+        Ok(Ack {
+            thread_id: self.thread_id,
+            first_ordinal,
+            last_ordinal: Ordinal::new(self.next_ordinal().get().saturating_sub(1)),
+            durability: Durability::Buffered,
+        })
     }
 
     /// What is known of the thread.
@@ -155,8 +167,42 @@ impl ThreadRecords {
     /// The turns that still count, oldest first.
     #[must_use]
     pub fn turns(&self) -> Vec<TurnSummary> {
+        self.counting().cloned().collect()
+    }
+
+    fn counting(&self) -> impl DoubleEndedIterator<Item = &TurnSummary> {
         let turns = self.folded.turns.iter().map(|placed| &placed.turn);
-        turns.filter(|turn| !turn.rolled_back).cloned().collect()
+        turns.filter(|turn| !turn.rolled_back)
+    }
+
+    /// A page of the thread's turns.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] for a bad cursor or page size.
+    pub fn turn_page(&self, query: &TurnQuery) -> Result<TurnPage> {
+        page_turns(self.thread_id, &self.records, query)
+    }
+
+    /// A page of the thread's items.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] for a bad cursor or page size, or an unknown turn.
+    pub fn item_page(&self, query: &ItemQuery) -> Result<ItemPage> {
+        page_items(self.thread_id, &self.records, query)
+    }
+
+    /// The end of the history from which what the model sees can be rebuilt.
+    #[must_use]
+    pub fn model_context(&self) -> ModelContext {
+        model_context(&self.records)
+    }
+
+    /// The places where something was said.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] for a bad term, cursor or page size.
+    pub fn occurrences(&self, query: &OccurrenceQuery) -> Result<OccurrencePage> {
+        occurrences_in(self.thread_id, &self.records, query)
     }
 
     /// The runtime that started the thread; "" when its meta does not say.
@@ -178,15 +224,8 @@ impl ThreadRecords {
             ForkPoint::Whole => self.next_ordinal(),
             ForkPoint::Before(end) => *end,
             ForkPoint::AfterTurn(turn_id) => {
-                let is_it = |turn: &&TurnSummary| {
-                    !turn.rolled_back && turn.turn_id.as_ref() == Some(turn_id)
-                };
-                let turn = self
-                    .folded
-                    .turns
-                    .iter()
-                    .map(|placed| &placed.turn)
-                    .rfind(is_it);
+                let is_it = |turn: &&TurnSummary| turn.turn_id.as_ref() == Some(turn_id);
+                let turn = self.counting().rfind(is_it);
                 let turn = turn.ok_or_else(|| InvalidRequest::NoSuchTurn {
                     thread_id: self.thread_id,
                     turn_id: turn_id.clone(),
@@ -202,17 +241,20 @@ impl ThreadRecords {
         })
     }
 
-    /// The record of a rollback.
+    /// What a change of the thread's metadata appends: nothing when it changes nothing.
+    ///
+    /// # Errors
+    /// [`InvalidRequest::Metadata`] for a value that can't be kept.
+    pub fn patch(patch: &MetadataPatch) -> Result<Vec<Item>> {
+        MetadataChange::for_new(patch).map(|change| change.items())
+    }
+
+    /// What a rollback appends.
     ///
     /// # Errors
     /// [`InvalidRequest::RollbackTurns`] for 0 turns or more than still count.
     pub fn rollback(&self, turns: u32) -> Result<Item> {
-        let there = self
-            .folded
-            .turns
-            .iter()
-            .filter(|placed| !placed.turn.rolled_back);
-        let there = u32::try_from(there.count()).unwrap_or(u32::MAX);
+        let there = u32::try_from(self.counting().count()).unwrap_or(u32::MAX);
         rollback_item(turns, there)
     }
 }

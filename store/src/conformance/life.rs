@@ -344,7 +344,7 @@ pub(super) async fn what_is_kept_outlives_the_store(mut on: Subject<'_>) {
     for id in [plain, fork, archived] {
         before.push((on.read(id).await, told(&on.history(id).await.records)));
     }
-    let Some(store) = on.factory.reopen(on.store).await else {
+    let Some(store) = on.factory.reopen(on.store).await.unwrap() else {
         return;
     };
     on.store = store;

@@ -32,6 +32,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use selvedge_engine::Result;
 
 use crate::{Durability, ThreadStore};
 use support::Subject;
@@ -53,14 +54,20 @@ pub struct Abilities {
 #[async_trait]
 pub trait StoreFactory: Send + Sync {
     /// A store that holds nothing, and shares nothing with those made before.
-    async fn make(&self) -> Arc<dyn ThreadStore>;
+    ///
+    /// # Errors
+    /// What kept it from being made: no check holds then.
+    async fn make(&self) -> Result<Arc<dyn ThreadStore>>;
 
     /// What the stores can do.
     fn abilities(&self) -> Abilities;
 
     /// Shuts down the store that was made last, and opens what it kept again. `None` where nothing
     /// outlives a store.
-    async fn reopen(&self, store: Arc<dyn ThreadStore>) -> Option<Arc<dyn ThreadStore>>;
+    ///
+    /// # Errors
+    /// What kept it from being opened again.
+    async fn reopen(&self, store: Arc<dyn ThreadStore>) -> Result<Option<Arc<dyn ThreadStore>>>;
 }
 
 type Running<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -82,7 +89,7 @@ impl fmt::Debug for Check {
 impl Check {
     /// Runs the check on a fresh store. It panics where it does not hold.
     pub async fn run(&self, factory: &dyn StoreFactory) {
-        let store = factory.make().await;
+        let store = factory.make().await.unwrap();
         let running = (self.run)(Subject { store, factory });
         let finished = tokio::time::timeout(MAX_TIME, running).await;
         assert!(

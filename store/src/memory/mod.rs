@@ -1,7 +1,6 @@
 //! A store in memory: the contract without a disk, for tests and for runtimes that keep nothing.
 
 mod calls;
-mod following;
 mod threads;
 
 use std::path::Path;
@@ -13,21 +12,16 @@ use selvedge_codec::{Item, Ordinal, ThreadId};
 use selvedge_engine::clock::{Clock, SystemClock};
 use selvedge_engine::listing::{ListQuery, Page};
 use selvedge_engine::log::History;
-use selvedge_engine::paging::{
-    ItemPage, ItemQuery, ModelContext, TurnPage, TurnQuery, model_context, page_items, page_turns,
-};
-use selvedge_engine::search::{
-    OccurrencePage, OccurrenceQuery, SearchPage, SearchQuery, occurrences_in,
-};
-use selvedge_engine::store::MetadataChange;
+use selvedge_engine::paging::{ItemPage, ItemQuery, ModelContext, TurnPage, TurnQuery};
+use selvedge_engine::search::{OccurrencePage, OccurrenceQuery, SearchPage, SearchQuery};
 use selvedge_engine::thread::ThreadSummary;
 use selvedge_engine::{Error, InvalidRequest, Result};
 
 pub use calls::{Call, Operation};
 
 use crate::{
-    Ack, AppendOptions, Durability, Flushed, ForkThread, ResumeThread, RolledBackThread,
-    StartThread, Subscription, ThreadRecords, ThreadStore, list_of, search_of,
+    Ack, AppendOptions, Durability, EphemeralThread, Flushed, ForkThread, ResumeThread,
+    RolledBackThread, StartThread, Subscription, ThreadRecords, ThreadStore, list_of, search_of,
 };
 use threads::{Held, Lasting, Threads};
 
@@ -87,25 +81,17 @@ impl InMemoryThreadStore {
         threads
     }
 
-    /// Appends what changes a thread, live or not, and gives the thread then.
-    fn record<'a>(&self, thread: &'a mut Lasting, items: Vec<Item>) -> Result<&'a ThreadRecords> {
-        let now = self.clock.now();
-        thread
-            .records
-            .append(items, AppendOptions::default(), now)?;
-        thread.keep();
-        Ok(&thread.records)
-    }
-
+    /// Appends what changes a thread, live or not.
     fn change(
         &self,
         threads: &mut Threads,
         thread_id: ThreadId,
-        patch: MetadataPatch,
+        patch: &MetadataPatch,
     ) -> Result<ThreadSummary> {
-        if !patch.is_empty() {
-            let change = MetadataChange::for_new(&patch)?;
-            self.record(threads.lasting(thread_id)?, change.items())?;
+        let items = ThreadRecords::patch(patch)?;
+        if !items.is_empty() {
+            let thread = threads.lasting(thread_id)?;
+            thread.append(items, AppendOptions::default(), self.clock.now())?;
         }
         threads.kept(thread_id).map(ThreadRecords::summary)
     }
@@ -131,7 +117,7 @@ impl ThreadStore for InMemoryThreadStore {
         threads.check_free(thread_id)?;
         let meta = start.session_meta(thread_id, self.clock.now())?;
         let held = if start.ephemeral {
-            Held::ephemeral()
+            Held::Ephemeral(EphemeralThread::new(thread_id))
         } else {
             Held::Lasting(Lasting::new(ThreadRecords::begin(thread_id, &[], meta)?))
         };
@@ -142,7 +128,7 @@ impl ThreadStore for InMemoryThreadStore {
     async fn resume_thread(&self, resume: ResumeThread) -> Result<ThreadSummary> {
         let thread_id = resume.thread_id;
         let mut threads = self.call(Operation::ResumeThread, thread_id);
-        let summary = self.change(&mut threads, thread_id, resume.changes)?;
+        let summary = self.change(&mut threads, thread_id, &resume.changes)?;
         threads.lasting(thread_id)?.is_live = true;
         Ok(summary)
     }
@@ -155,9 +141,7 @@ impl ThreadStore for InMemoryThreadStore {
     ) -> Result<Ack> {
         let mut threads = self.call(Operation::AppendItems, thread_id);
         let now = self.clock.now();
-        threads
-            .live(thread_id)?
-            .append(thread_id, (items, options), now)
+        threads.live(thread_id)?.append(items, options, now)
     }
 
     async fn persist_thread(&self, thread_id: ThreadId) -> Result<()> {
@@ -206,9 +190,7 @@ impl ThreadStore for InMemoryThreadStore {
 
     async fn load_model_context(&self, thread_id: ThreadId) -> Result<ModelContext> {
         let threads = self.call(Operation::LoadModelContext, thread_id);
-        threads
-            .kept(thread_id)
-            .map(|thread| model_context(thread.records()))
+        threads.kept(thread_id).map(ThreadRecords::model_context)
     }
 
     async fn read_thread(&self, thread_id: ThreadId) -> Result<ThreadSummary> {
@@ -223,14 +205,12 @@ impl ThreadStore for InMemoryThreadStore {
 
     async fn list_threads(&self, query: ListQuery) -> Result<Page> {
         let threads = self.call(Operation::ListThreads, None);
-        let all: Vec<_> = threads.all_kept().collect();
-        list_of(&all, &query)
+        list_of(&threads.all_kept(), &query)
     }
 
     async fn search_threads(&self, query: SearchQuery) -> Result<SearchPage> {
         let threads = self.call(Operation::SearchThreads, None);
-        let all: Vec<_> = threads.all_kept().collect();
-        search_of(&all, &query)
+        search_of(&threads.all_kept(), &query)
     }
 
     async fn search_occurrences(
@@ -239,17 +219,17 @@ impl ThreadStore for InMemoryThreadStore {
         query: OccurrenceQuery,
     ) -> Result<OccurrencePage> {
         let threads = self.call(Operation::SearchOccurrences, thread_id);
-        occurrences_in(thread_id, threads.kept(thread_id)?.records(), &query)
+        threads.kept(thread_id)?.occurrences(&query)
     }
 
     async fn list_turns(&self, thread_id: ThreadId, query: TurnQuery) -> Result<TurnPage> {
         let threads = self.call(Operation::ListTurns, thread_id);
-        page_turns(thread_id, threads.kept(thread_id)?.records(), &query)
+        threads.kept(thread_id)?.turn_page(&query)
     }
 
     async fn list_items(&self, thread_id: ThreadId, query: ItemQuery) -> Result<ItemPage> {
         let threads = self.call(Operation::ListItems, thread_id);
-        page_items(thread_id, threads.kept(thread_id)?.records(), &query)
+        threads.kept(thread_id)?.item_page(&query)
     }
 
     async fn update_metadata(
@@ -259,7 +239,7 @@ impl ThreadStore for InMemoryThreadStore {
     ) -> Result<ThreadSummary> {
         let mut threads = self.call(Operation::UpdateMetadata, thread_id);
         threads.lasting(thread_id)?;
-        self.change(&mut threads, thread_id, patch)
+        self.change(&mut threads, thread_id, &patch)
     }
 
     async fn archive_thread(&self, thread_id: ThreadId) -> Result<ThreadSummary> {
@@ -306,10 +286,10 @@ impl ThreadStore for InMemoryThreadStore {
         let mut threads = self.call(Operation::RollBack, thread_id);
         let thread = threads.lasting(thread_id)?;
         let rollback = thread.records.rollback(turns)?;
-        let thread = self.record(thread, vec![rollback])?;
+        thread.append(vec![rollback], AppendOptions::default(), self.clock.now())?;
         Ok(RolledBackThread {
-            thread: thread.summary(),
-            turns: thread.turns(),
+            thread: thread.records.summary(),
+            turns: thread.records.turns(),
         })
     }
 
@@ -317,6 +297,6 @@ impl ThreadStore for InMemoryThreadStore {
         let mut threads = self.call(Operation::Subscribe, thread_id);
         let held = threads.by_id.get_mut(&thread_id);
         let held = held.ok_or(Error::ThreadNotFound { thread_id })?;
-        following::follow(&Arc::downgrade(&self.threads), held, (thread_id, from))
+        held.follow(Arc::downgrade(&self.threads), from)
     }
 }

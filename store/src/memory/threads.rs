@@ -1,22 +1,19 @@
 //! The threads that a store in memory holds.
 //!
-//! What must hold: a thread of which nothing was kept yet is seen by nobody but its writer; an
-//! ephemeral one has no records at all, only their number; and whoever follows a thread is woken
-//! after the records are there.
+//! What must hold: a thread of which nothing was kept yet is seen by nobody but its writer; and
+//! whoever follows a thread is woken after the records are there.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError, Weak};
 
-use selvedge_codec::{Item, Ordinal, Record, ThreadId, UtcMicros};
-use selvedge_engine::log::Numbering;
+use selvedge_codec::{Item, Ordinal, ThreadId, UtcMicros};
 use selvedge_engine::{Error, InvalidRequest, Result};
-use tokio::sync::{broadcast, watch};
 
 use super::Call;
-use crate::thread_records::check_expected;
-use crate::{Ack, AppendOptions, Durability, ThreadRecords, check_batch};
+use crate::{Ack, AppendOptions, EphemeralThread, Growth, Subscription, ThreadRecords};
 
-/// How many records of an ephemeral thread wait for a subscriber: it is cut off beyond.
-const MAX_WAITING: usize = 1024;
+/// How many records are read at once for a subscriber, so that it does not hold writers up.
+const MAX_READ: usize = 256;
 
 /// What a store in memory holds.
 #[derive(Debug, Default)]
@@ -31,7 +28,7 @@ pub(super) enum Held {
     /// One that is kept, or will be.
     Lasting(Box<Lasting>),
     /// One without records; it is live.
-    Ephemeral(Ephemeral),
+    Ephemeral(EphemeralThread),
 }
 
 /// A thread that is kept, or will be.
@@ -41,27 +38,10 @@ pub(super) struct Lasting {
     /// Whether anything was kept yet; until then there is its meta alone.
     pub(super) is_kept: bool,
     pub(super) is_live: bool,
-    /// The ordinal below which all is acknowledged. Gone with the thread.
-    pub(super) grown: watch::Sender<Ordinal>,
-}
-
-/// A thread without records.
-#[derive(Debug)]
-pub(super) struct Ephemeral {
-    numbering: Numbering,
-    /// Made for the first subscriber.
-    feed: Option<broadcast::Sender<Record>>,
+    growth: Growth,
 }
 
 impl Held {
-    pub(super) fn ephemeral() -> Self {
-        Self::Ephemeral(Ephemeral {
-            // As in a log, the thread's meta has ordinal 0.
-            numbering: Numbering::starting_at(Ordinal::new(1)),
-            feed: None,
-        })
-    }
-
     pub(super) const fn is_live(&self) -> bool {
         match self {
             Self::Lasting(thread) => thread.is_live,
@@ -69,38 +49,35 @@ impl Held {
         }
     }
 
-    pub(super) fn next_ordinal(&self) -> Ordinal {
+    pub(super) const fn next_ordinal(&self) -> Ordinal {
         match self {
             Self::Lasting(thread) => thread.records.next_ordinal(),
-            Self::Ephemeral(thread) => thread.numbering.next_ordinal(),
+            Self::Ephemeral(thread) => thread.next_ordinal(),
         }
     }
 
     /// Appends a batch, and acknowledges it.
     pub(super) fn append(
         &mut self,
-        thread_id: ThreadId,
-        (items, options): (Vec<Item>, AppendOptions),
+        items: Vec<Item>,
+        options: AppendOptions,
         now: UtcMicros,
     ) -> Result<Ack> {
-        let first_ordinal = self.next_ordinal();
         match self {
-            Self::Lasting(thread) => {
-                thread.records.append(items, options, now)?;
-                thread.keep();
-            }
-            Self::Ephemeral(thread) => {
-                check_batch(&items)?;
-                check_expected(thread_id, options, first_ordinal)?;
-                thread.pass_on(items, now);
-            }
+            Self::Lasting(thread) => thread.append(items, options, now),
+            Self::Ephemeral(thread) => thread.append(items, options, now),
         }
-        Ok(Ack {
-            thread_id,
-            first_ordinal,
-            last_ordinal: Ordinal::new(self.next_ordinal().get().saturating_sub(1)),
-            durability: Durability::Buffered,
-        })
+    }
+
+    pub(super) fn follow(
+        &mut self,
+        threads: Weak<Mutex<Threads>>,
+        from: Ordinal,
+    ) -> Result<Subscription> {
+        match self {
+            Self::Lasting(thread) => thread.follow(threads, from),
+            Self::Ephemeral(thread) => thread.follow(from),
+        }
     }
 }
 
@@ -110,33 +87,42 @@ impl Lasting {
             records,
             is_kept: false,
             is_live: true,
-            grown: watch::Sender::new(Ordinal::ZERO),
+            growth: Growth::upto(Ordinal::ZERO),
         })
     }
 
     /// Everything so far is kept, and those who follow the thread may see it.
     pub(super) fn keep(&mut self) {
         self.is_kept = true;
-        self.grown.send_replace(self.records.next_ordinal());
-    }
-}
-
-impl Ephemeral {
-    fn pass_on(&mut self, items: Vec<Item>, now: UtcMicros) {
-        let batch = self.numbering.batch(items, now);
-        if let Some(feed) = &self.feed {
-            for record in batch {
-                // Nobody listens any more: nothing is lost that anybody wants.
-                let _heard_by = feed.send(record);
-            }
-        }
+        self.growth.reached(self.records.next_ordinal());
     }
 
-    pub(super) fn feed(&mut self) -> broadcast::Receiver<Record> {
-        let feed = self
-            .feed
-            .get_or_insert_with(|| broadcast::Sender::new(MAX_WAITING));
-        feed.subscribe()
+    pub(super) fn append(
+        &mut self,
+        items: Vec<Item>,
+        options: AppendOptions,
+        now: UtcMicros,
+    ) -> Result<Ack> {
+        let ack = self.records.append(items, options, now)?;
+        self.keep();
+        Ok(ack)
+    }
+
+    fn follow(&self, threads: Weak<Mutex<Threads>>, from: Ordinal) -> Result<Subscription> {
+        let thread_id = self.records.thread_id();
+        let read = move |from| {
+            let Some(threads) = threads.upgrade() else {
+                return Ok(None);
+            };
+            let threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
+            let thread = threads.kept(thread_id).ok();
+            Ok(thread.map(|thread| {
+                let records = thread.records_from(from).iter();
+                records.take(MAX_READ).cloned().collect()
+            }))
+        };
+        self.growth
+            .follow((from, self.records.next_ordinal()), read)
     }
 }
 
@@ -150,14 +136,16 @@ impl Threads {
     }
 
     /// All threads of which something is kept.
-    pub(super) fn all_kept(&self) -> impl Iterator<Item = &ThreadRecords> {
-        self.by_id.values().filter_map(|held| match held {
+    pub(super) fn all_kept(&self) -> Vec<&ThreadRecords> {
+        let held = self.by_id.values();
+        let kept = held.filter_map(|held| match held {
             Held::Lasting(thread) if thread.is_kept => Some(&thread.records),
             _ => None,
-        })
+        });
+        kept.collect()
     }
 
-    /// A thread that records can be added to by others than its writer.
+    /// A thread that others than its writer can add records to.
     pub(super) fn lasting(&mut self, thread_id: ThreadId) -> Result<&mut Lasting> {
         match self.by_id.get_mut(&thread_id) {
             Some(Held::Lasting(thread)) => Ok(thread),
