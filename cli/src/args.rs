@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use selvedge::{Direction, SortKey, ThreadId};
 
 /// The environment variable that names the home where `--home` does not.
@@ -66,6 +68,10 @@ pub(crate) enum Verb {
     Verify,
     /// Count what the home holds
     Stats,
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page of the command, or of one of its verbs
+    Man(ManArgs),
     /// The demo's writer, which the demo kills
     #[command(name = "demo-writer", hide = true)]
     DemoWriter,
@@ -134,11 +140,11 @@ pub(crate) struct ListArgs {
     /// Also threads in which no user has said anything yet
     #[arg(long)]
     pub(crate) include_empty: bool,
-    /// Only threads whose name, preview or first message contains this, whatever the case
+    /// Only threads whose name, title, preview or first message contains this, whatever the case
     #[arg(long, value_name = "TERM")]
     pub(crate) search: Option<String>,
     /// Only threads of this working directory; may be repeated
-    #[arg(long = "cwd", value_name = "DIR")]
+    #[arg(long = "cwd", value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cwds: Vec<String>,
     /// Only threads of this model provider; may be repeated
     #[arg(long = "provider", value_name = "NAME")]
@@ -146,6 +152,12 @@ pub(crate) struct ListArgs {
     /// Only threads from this source (cli, vscode, exec, subagent, ...); may be repeated
     #[arg(long = "source", value_name = "NAME")]
     pub(crate) sources: Vec<String>,
+    /// Only sub-agents that this thread started itself
+    #[arg(long, value_name = "ID")]
+    pub(crate) parent: Option<ThreadId>,
+    /// Only sub-agents below this thread, at any depth
+    #[arg(long, value_name = "ID")]
+    pub(crate) ancestor: Option<ThreadId>,
 }
 
 impl ListArgs {
@@ -244,6 +256,25 @@ pub(crate) struct IndexArgs {
     /// Forget the index and make it anew from the logs
     #[arg(long)]
     pub(crate) rebuild: bool,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+#[command(after_help = "For bash: selvedge completions bash > \
+                        ~/.local/share/bash-completion/completions/selvedge")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// `man`
+#[derive(Debug, Args)]
+#[command(after_help = "To read it: selvedge man | man -l -")]
+pub(crate) struct ManArgs {
+    /// The verb [default: the command as a whole]
+    #[arg(value_name = "VERB")]
+    pub(crate) verb: Option<String>,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use selvedge::{Clock, Coverage, ListQuery, Page, SystemClock, ThreadFilter, Verification};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, cwd};
 use crate::args::ListArgs;
 use crate::error::Result;
 use crate::output::json::PageJson;
@@ -13,7 +13,7 @@ use crate::output::{Answer, note};
 /// Prints a page of threads.
 pub(crate) fn run(args: &ListArgs, context: &Context) -> Result<Outcome> {
     context.with_home(|home| {
-        let page = home.wait(home.store().list_threads(query(args)))?;
+        let page = home.wait(home.store().list_threads(query(args)?))?;
         let mut answer = Answer::new();
         if context.json {
             answer.json(&PageJson::of(&page, &context.home)?)?;
@@ -29,16 +29,17 @@ pub(crate) fn run(args: &ListArgs, context: &Context) -> Result<Outcome> {
     })
 }
 
-fn query(args: &ListArgs) -> ListQuery {
-    ListQuery {
+fn query(args: &ListArgs) -> Result<ListQuery> {
+    Ok(ListQuery {
         filter: ThreadFilter {
             archived: args.archived,
             include_empty: args.include_empty,
-            cwds: args.cwds.clone(),
+            cwds: cwd::alternatives(&args.cwds)?,
             providers: args.providers.clone(),
             sources: args.sources.clone(),
             search: args.search.clone(),
-            ..ThreadFilter::default()
+            parent: args.parent,
+            ancestor: args.ancestor,
         },
         sort: args.sort.into(),
         direction: args.direction(),
@@ -49,7 +50,7 @@ fn query(args: &ListArgs) -> ListQuery {
         } else {
             Verification::Verified
         },
-    }
+    })
 }
 
 /// What a person must know besides the table: whether it is all, and how to go on.

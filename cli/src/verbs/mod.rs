@@ -1,16 +1,20 @@
 //! The verbs, one file each.
 
 mod append;
+mod completions;
+mod cwd;
 mod demo;
 mod export;
 mod history;
 mod import;
 mod index;
 mod list;
+mod man;
 mod show;
 mod stats;
 mod verify;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,14 +44,16 @@ pub(crate) enum Outcome {
 
 /// Carries out what was asked.
 pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
-    if let Verb::Demo(args) = &cli.verb {
-        return demo::run(args, cli.home.as_deref());
+    // These need no home, and the demo has its own.
+    match &cli.verb {
+        Verb::Demo(args) => return demo::run(args, cli.home.as_deref()),
+        Verb::Completions(args) => return completions::run(args),
+        Verb::Man(args) => return man::run(args),
+        _ => {}
     }
     let Some(home) = cli.home(std::env::var_os(HOME_VARIABLE)) else {
         let message = format!("no home is named: give --home DIR or set {HOME_VARIABLE}");
-        Cli::command()
-            .error(ErrorKind::MissingRequiredArgument, message)
-            .exit()
+        wrong_usage(ErrorKind::MissingRequiredArgument, message)
     };
     let context = Context {
         home: absolute(&home)?,
@@ -65,8 +71,13 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
         Verb::Stats => stats::run(&context),
         Verb::DemoWriter => demo::write_until_killed(&context),
         // Taken above, before a home was asked for.
-        Verb::Demo(args) => demo::run(args, Some(&context.home)),
+        Verb::Demo(_) | Verb::Completions(_) | Verb::Man(_) => Ok(Outcome::Fine),
     }
+}
+
+/// Ends the command as the command line's parser does where it finds a mistake itself.
+fn wrong_usage(kind: ErrorKind, message: impl Display) -> ! {
+    Cli::command().error(kind, message).exit()
 }
 
 /// What every verb is told.
