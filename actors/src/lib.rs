@@ -5,6 +5,7 @@
 //! (the one writer of the index in this process). Whatever can wait for the medium runs on a
 //! bounded pool of I/O threads, never on a runtime worker.
 
+mod changes;
 mod handles;
 mod import;
 mod indexer;
@@ -17,6 +18,7 @@ mod registry;
 mod selvedge;
 mod spawn;
 mod thread_actor;
+mod within;
 
 pub use init_guard::InitGuard;
 pub use live_thread::{LiveThread, ThreadSnapshot, ThreadState};

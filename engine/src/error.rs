@@ -232,6 +232,12 @@ pub enum CorruptReason {
     /// A log has no thread meta, and its name gives no id either.
     #[error("the log says nowhere which thread it belongs to")]
     NoThreadId,
+    /// The meta in which the log describes its own thread is missing or can't be read.
+    #[error("the log's own meta is missing or can't be read")]
+    NoOwnMeta,
+    /// The log describes another thread than the one whose log it is.
+    #[error("the log's own meta is of thread {0}")]
+    MetaOfAnotherThread(ThreadId),
     /// Nothing of the file is a record.
     #[error("the file holds no record")]
     NoRecord,

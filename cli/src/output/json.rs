@@ -58,6 +58,7 @@ pub(crate) struct ThreadJson<'a> {
     source: Cow<'a, RawValue>,
     thread_id: ThreadId,
     thread_source: Option<&'a str>,
+    title: Option<&'a str>,
     token_usage: Option<Cow<'a, RawValue>>,
     #[serde(serialize_with = "as_text")]
     updated_at: UtcMicros,
@@ -118,6 +119,7 @@ impl<'a> ThreadJson<'a> {
             source: json_value(&thread.source)?,
             thread_id: thread.thread_id,
             thread_source: thread.thread_source.as_deref(),
+            title: thread.title.as_deref(),
             token_usage: thread.token_usage.as_deref().map(json_value).transpose()?,
             updated_at: thread.updated_at,
         })

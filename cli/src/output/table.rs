@@ -101,12 +101,14 @@ fn pad_between_columns(table: &mut Table) {
     }
 }
 
-/// What tells a person which thread it is: its name, or what its user said first.
+/// What tells a person which thread it is: its name, its title, or what its user said first.
 pub(crate) fn title(thread: &ThreadSummary) -> String {
-    match thread.name.as_deref().map(one_line) {
-        Some(name) if !name.is_empty() => name,
-        _ => one_line(&thread.preview),
-    }
+    [&thread.name, &thread.title]
+        .into_iter()
+        .flatten()
+        .map(|text| one_line(text))
+        .find(|text| !text.is_empty())
+        .unwrap_or_else(|| one_line(&thread.preview))
 }
 
 #[cfg(test)]
@@ -126,6 +128,7 @@ mod tests {
             first_user_message: Some(preview.into()),
             preview: preview.into(),
             name: None,
+            title: None,
             cwd: cwd.into(),
             model_provider: None,
             model: None,

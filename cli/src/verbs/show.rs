@@ -39,6 +39,7 @@ fn lines(thread: &ThreadSummary, context: &Context) -> Vec<(&'static str, String
     [
         ("thread", Some(thread.thread_id.to_string())),
         ("name", known(&thread.name)),
+        ("title", known(&thread.title)),
         ("about", Some(thread.preview.clone())),
         ("cwd", Some(thread.cwd.clone())),
         ("created", Some(thread.created_at.to_string())),

@@ -20,7 +20,7 @@ use crate::projection::ProjectedThread;
 use crate::thread::ThreadSummary;
 
 /// The version of every struct below.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 const PREFIX_BYTES: usize = 5;
 /// Without a limit a few damaged bytes could ask for all memory. No row comes near this one.
 const LIMIT: usize = 16 << 20;
@@ -97,12 +97,9 @@ pub(crate) struct ThreadRow {
 }
 
 impl ThreadRow {
-    /// Gives the summary the name that lies outside of the log, where the log gives none.
+    /// Gives the summary the name that lies outside of the log, where the log says nothing of it.
     pub(crate) fn apply_name(&mut self) {
-        let name = &mut self.thread.summary.name;
-        if name.is_none() {
-            *name = self.outside_name.take();
-        }
+        self.thread.take_outside_name(self.outside_name.take());
     }
 
     /// The log that it was made of. A row's path was one when it was written.
@@ -296,6 +293,6 @@ mod tests {
         let sum = checksum(VERSION + 1, &bytes[PREFIX_BYTES..]);
         bytes[1..PREFIX_BYTES].copy_from_slice(&sum);
         let refused = decode::<String>(&bytes);
-        assert!(matches!(&refused, Err(Fault::Damaged(why)) if why.contains("version 2")));
+        assert!(matches!(&refused, Err(Fault::Damaged(why)) if why.contains("version 3")));
     }
 }

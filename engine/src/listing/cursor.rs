@@ -34,7 +34,7 @@ impl Cursor {
         bytes.extend(self.time.get().to_be_bytes());
         bytes.extend(self.thread_id.as_bytes());
         bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        to_hex(&bytes)
     }
 
     /// Reads a cursor back.
@@ -43,7 +43,7 @@ impl Cursor {
     /// [`InvalidRequest::BadCursor`] for a text that is none, and
     /// [`InvalidRequest::CursorOfAnotherQuery`] for one of another order or filter.
     pub fn decode(text: &str, query: &ListQuery) -> Result<Self> {
-        let bytes = from_hex(text).ok_or(InvalidRequest::BadCursor)?;
+        let bytes = from_hex::<BYTES>(text).ok_or(InvalidRequest::BadCursor)?;
         let parts = Parts::of(&bytes).ok_or(InvalidRequest::BadCursor)?;
         if parts.fingerprint != fingerprint(query) {
             return Err(InvalidRequest::CursorOfAnotherQuery.into());
@@ -77,9 +77,15 @@ impl Parts {
     }
 }
 
-fn from_hex(text: &str) -> Option<[u8; BYTES]> {
-    let mut bytes = [0; BYTES];
-    if text.len() != 2 * BYTES {
+/// Bytes as text.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of a text that [`to_hex`] made.
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N {
         return None;
     }
     for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
@@ -114,10 +120,10 @@ fn fingerprint(query: &ListQuery) -> u64 {
 }
 
 /// FNV-1a: the standard library's hashes may change with its version.
-struct Fnv(u64);
+pub(crate) struct Fnv(u64);
 
 impl Fnv {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
@@ -128,9 +134,13 @@ impl Fnv {
     }
 
     /// The length goes first, so that no two lists of texts run into the same bytes.
-    fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.add_raw(&(bytes.len() as u64).to_be_bytes());
         self.add_raw(bytes);
+    }
+
+    pub(crate) const fn get(&self) -> u64 {
+        self.0
     }
 
     fn add_set<'a>(&mut self, texts: impl Iterator<Item = &'a str>) {

@@ -69,6 +69,7 @@ fn is_among(wanted: &[String], value: Option<&str>) -> bool {
 fn contains_text(thread: &ThreadSummary, folded_term: &str) -> bool {
     [
         thread.name.as_deref(),
+        thread.title.as_deref(),
         Some(thread.preview.as_str()),
         thread.first_user_message.as_deref(),
     ]
@@ -187,6 +188,7 @@ mod tests {
                 &filter,
                 &ThreadSummary {
                     name: Some("Größe ΣΑΣ λόγος".into()),
+                    title: Some("Made UP".into()),
                     preview: "ПРИВЕТ мир".into(),
                     first_user_message: Some("ПРИВЕТ мир, and Then some".into()),
                     ..thread(1)
@@ -203,6 +205,7 @@ mod tests {
             "ΛΌΓΟΣ",
             "ας",
             "σα",
+            "made up",
         ] {
             assert!(finds(term), "{term}");
         }

@@ -28,6 +28,12 @@ impl History {
     pub fn effective(&self) -> Vec<&Record> {
         super::effective(&self.records)
     }
+
+    /// The latest token usage that the records tell of: see [`super::token_usage`].
+    #[must_use]
+    pub fn token_usage(&self) -> Option<super::TokenUsageReport> {
+        super::token_usage(&self.records)
+    }
 }
 
 /// Loads a log whole. Payloads are parsed only when asked for.

@@ -79,6 +79,19 @@ pub fn apply_turn_changes(turns: &mut Vec<TurnSummary>, changes: Vec<TurnChange>
     }
 }
 
+/// The turns of a history, oldest first, those that were rolled back included.
+#[must_use]
+pub fn turns_of(records: &[Record]) -> Vec<TurnSummary> {
+    let mut fold = TurnFold::resume(TurnState::default());
+    for record in records {
+        let view = View::of(record).unwrap_or(View::Other);
+        fold.take(record, &view);
+    }
+    let mut turns = Vec::new();
+    apply_turn_changes(&mut turns, fold.finish().1);
+    turns
+}
+
 /// What must be known of the turns so far to go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TurnState {

@@ -11,6 +11,7 @@ mod import;
 mod lease;
 mod listing;
 mod looking;
+mod metadata;
 mod processes;
 mod property;
 
