@@ -25,7 +25,8 @@ pub use selvedge_engine::listing::{
     Coverage, Direction, ListQuery, MAX_PAGE_SIZE, Page, SortKey, ThreadFilter, Verification,
 };
 pub use selvedge_engine::paging::{
-    ItemDetail, ItemPage, ItemQuery, MAX_PAGE_ITEMS, ModelContext, TurnEntry, TurnPage, TurnQuery,
+    ItemDetail, ItemPage, ItemQuery, MAX_PAGE_ITEMS, ModelContext, TokenUsageReport, TurnEntry,
+    TurnPage, TurnQuery,
 };
 pub use selvedge_engine::search::{
     MAX_TERM_BYTES, Occurrence, OccurrencePage, OccurrenceQuery, SearchHit, SearchPage,

@@ -1,5 +1,8 @@
 //! The command line: what can be asked, and in which words.
 
+mod changes;
+mod threads;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -7,6 +10,9 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use selvedge::{Direction, SortKey, ThreadId};
+
+pub(crate) use changes::{DeleteArgs, ForkArgs, NameArgs, RollbackArgs, SetArgs};
+pub(crate) use threads::{ItemsArgs, LatestArgs, OccurrencesArgs, SearchArgs, TailArgs, TurnsArgs};
 
 /// The environment variable that names the home where `--home` does not.
 pub(crate) const HOME_VARIABLE: &str = "SELVEDGE_HOME";
@@ -56,8 +62,40 @@ pub(crate) enum Verb {
     Show(ThreadArg),
     /// Print a thread's records, one JSON line each
     History(HistoryArgs),
+    /// Print a thread's records from one on, and those that follow
+    Tail(TailArgs),
+    /// List a thread's turns, newest first
+    Turns(TurnsArgs),
+    /// List a thread's records that still count, newest first
+    Items(ItemsArgs),
+    /// Find the threads in which something was said, newest first
+    Search(SearchArgs),
+    /// Find the places in a thread where something was said, oldest first
+    Occurrences(OccurrencesArgs),
+    /// Show the thread to go on with
+    Latest(LatestArgs),
+    /// Show how many tokens a thread has used
+    Usage(ThreadArg),
+    /// Print the records from which what the model sees can be rebuilt, one JSON line each
+    Context(ThreadArg),
     /// Append the items on stdin, and acknowledge each batch
     Append(AppendArgs),
+    /// Name a thread
+    Name(NameArgs),
+    /// Change what is known of a thread
+    Set(SetArgs),
+    /// Put a thread among the archived ones
+    Archive(ThreadArg),
+    /// Take a thread back from the archived ones
+    Unarchive(ThreadArg),
+    /// Delete a thread, for good
+    Delete(DeleteArgs),
+    /// Start a thread that begins with another one's history
+    Fork(ForkArgs),
+    /// Start a review of a thread, detached from it
+    Review(ThreadArg),
+    /// Drop a thread's last turns from what counts
+    Rollback(RollbackArgs),
     /// Copy JSON-lines threads into native logs of the home
     Import(ImportArgs),
     /// Write threads as JSON lines

@@ -43,7 +43,7 @@ fn a_page_has_the_fields_it_promises() {
         "agent_nickname agent_path agent_role approval_mode archived_at cli_version created_at cwd \
          damaged_count first_user_message forked_from_id git_info history_mode item_count \
          memory_mode model model_provider name parent_thread_id preview reasoning_effort \
-         recency_at rollout_path source thread_id thread_source token_usage updated_at"
+         recency_at rollout_path source thread_id thread_source title token_usage updated_at"
     );
     assert_eq!(clock["name"], "The night the clock jumps");
     assert_eq!(clock["source"], "cli");

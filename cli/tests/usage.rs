@@ -3,9 +3,7 @@
 
 mod common;
 
-use common::{ARCHIVED, CLOCK, Homes, run, write};
-
-const UNKNOWN: &str = "019c0000-0000-7000-8000-000000000000";
+use common::{ARCHIVED, CLOCK, Homes, UNKNOWN, run, write};
 
 #[test]
 fn a_wrong_command_line_ends_with_two() {

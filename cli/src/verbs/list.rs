@@ -58,12 +58,17 @@ fn tell_the_rest(page: &Page) {
     if page.threads.is_empty() {
         note("no thread matches");
     }
-    if let Some(cursor) = &page.next_cursor {
+    tell_cursor(page.next_cursor.as_deref());
+    tell_coverage(page.coverage);
+}
+
+/// Says how to go on.
+pub(super) fn tell_cursor(next: Option<&str>) {
+    if let Some(cursor) = next {
         note(format_args!(
             "there are more: repeat with --cursor {cursor}"
         ));
     }
-    tell_coverage(page.coverage);
 }
 
 /// Says what an answer does not cover.

@@ -150,6 +150,11 @@ impl Home {
         acks[0]["thread_id"].as_str().unwrap().to_owned()
     }
 
+    /// Appends these lines to a thread.
+    pub fn append(&self, id: &str, lines: &str) {
+        self.run_with(&["append", id], lines.as_bytes()).ok();
+    }
+
     /// Every file below the home with its bytes, in order.
     pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files = Vec::new();
@@ -207,6 +212,9 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// A thread that is nowhere.
+pub const UNKNOWN: &str = "019c0000-0000-7000-8000-000000000000";
 
 /// The bundled home's threads.
 pub const CLOCK: &str = "019cad90-1c40-7a11-9c3e-5a0f6b21d401";
