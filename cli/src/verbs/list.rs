@@ -40,6 +40,7 @@ fn query(args: &ListArgs) -> Result<ListQuery> {
             search: args.search.clone(),
             parent: args.parent,
             ancestor: args.ancestor,
+            ..ThreadFilter::default()
         },
         sort: args.sort.into(),
         direction: args.direction(),
