@@ -1,31 +1,54 @@
 //! Changes of whole threads: metadata, archive, delete, fork and rollback, of live and cold
 //! threads alike.
 
-use selvedge_codec::ThreadId;
-use selvedge_codec::view::MetadataPatch;
-use selvedge_engine::thread::ThreadSummary;
-use selvedge_engine::{Error, Result};
-use selvedge_store::{ForkThread, RolledBackThread};
+use std::sync::Arc;
 
-use crate::live_thread::LiveThread;
+use selvedge_codec::view::MetadataPatch;
+use selvedge_codec::{Ordinal, ThreadId};
+use selvedge_engine::log::NewThread;
+use selvedge_engine::thread::ThreadSummary;
+use selvedge_engine::{Error, InvalidRequest, Result};
+use selvedge_store::{ForkThread, ResumeThread, RolledBackThread, StartThread};
+
+use crate::live_thread::{LiveThread, ThreadState};
+use crate::pending::ForkSource;
+use crate::registry::{
+    Delete, Fork, Forked, Move, MoveTo, ResumeWith, RollBack, UpdateMetadata, registry_error,
+};
 use crate::selvedge::Selvedge;
 
-/// Holds the place of what the engine does not have yet.
-pub(crate) const NOT_WIRED: Error = Error::Closed {
-    what: "not wired yet",
-};
-
 impl Selvedge {
-    /// Starts a thread that begins with another one's history, and makes it live.
+    /// Makes a thread live, if it is not that already, records what has changed about it, and
+    /// gives what is known of it then. When the change can't be recorded, a thread that was not
+    /// live is not live afterwards.
     ///
     /// # Errors
-    /// As the storage boundary says.
-    pub async fn fork_thread(&self, fork: ForkThread) -> Result<LiveThread> {
-        drop(fork);
-        Err(NOT_WIRED)
+    /// As [`Selvedge::resume_thread`] and [`Selvedge::update_metadata`].
+    pub async fn resume_with(&self, resume: ResumeThread) -> Result<(LiveThread, ThreadSummary)> {
+        self.core.check_open()?;
+        let resumed = self.core.registry.ask(ResumeWith(resume)).await;
+        let (thread, summary) = resumed.map_err(registry_error)?;
+        let live = LiveThread::new(thread, Arc::clone(&self.core));
+        Ok((live, summary))
     }
 
-    /// Starts a detached review of a thread: a fork of all of its stored history.
+    /// Starts a thread that begins with another one's history, and makes it live. Of a live
+    /// thread's history that is what it has acknowledged. It is there for this process's death at
+    /// once, and synced within the sync interval, like an append.
+    ///
+    /// # Errors
+    /// [`Error::ThreadNotFound`], also for a new thread of which nothing is on disk yet;
+    /// [`InvalidRequest::NoSuchTurn`] and [`InvalidRequest::OrdinalPastEnd`] for a point that the
+    /// source has not; [`InvalidRequest::ThreadExists`] when there is a thread of the chosen id;
+    /// [`InvalidRequest::Ephemeral`] when one of the two has no log; [`Error::Io`] and
+    /// [`Error::OutOfSpace`]; [`Error::Closed`] after a shutdown.
+    pub async fn fork_thread(&self, fork: ForkThread) -> Result<LiveThread> {
+        let forked = self.fork(fork, false).await?;
+        Ok(LiveThread::new(forked.thread, Arc::clone(&self.core)))
+    }
+
+    /// Starts a detached review of a thread: a fork of all of its stored history, whose own
+    /// metadata say that it is a review.
     ///
     /// # Errors
     /// As [`Selvedge::fork_thread`].
@@ -33,48 +56,143 @@ impl Selvedge {
         self.fork_thread(ForkThread::review(thread_id)).await
     }
 
-    /// Changes what is known of a thread.
+    pub(crate) async fn fork(&self, fork: ForkThread, with_summary: bool) -> Result<Forked> {
+        self.core.check_open()?;
+        let thread_id = fork.start.thread_id.unwrap_or_else(ThreadId::generate);
+        if fork.start.ephemeral {
+            return Err(InvalidRequest::Ephemeral(thread_id).into());
+        }
+        let source = ForkSource {
+            thread_id: fork.source,
+            upto: self.acknowledged(fork.source).await?,
+        };
+        let parent = self.read_thread(fork.source).await?;
+        let created_at = self.core.clock.now();
+        let meta = inherit(fork.start, parent).session_meta(thread_id, created_at)?;
+        let asked = Fork {
+            source,
+            point: fork.point,
+            new: NewThread {
+                thread_id,
+                created_at,
+                meta,
+            },
+            with_summary,
+        };
+        self.core.registry.ask(asked).await.map_err(registry_error)
+    }
+
+    /// Below which ordinal a thread's records are acknowledged; `None` when all that its log holds
+    /// are, as far as is known here.
+    async fn acknowledged(&self, thread_id: ThreadId) -> Result<Option<Ordinal>> {
+        let mut next = Ordinal::new(u64::MAX);
+        if let Some(live) = self.live_thread(thread_id).await {
+            match live.snapshot().await {
+                Ok(snapshot) => match snapshot.state {
+                    ThreadState::Ephemeral => {
+                        return Err(InvalidRequest::Ephemeral(thread_id).into());
+                    }
+                    ThreadState::Deferred => return Err(Error::ThreadNotFound { thread_id }),
+                    ThreadState::Live | ThreadState::Failed | ThreadState::Closed => {
+                        next = snapshot.next_ordinal;
+                    }
+                },
+                // It was shut down meanwhile, and its log holds what it had acknowledged.
+                Err(Error::Closed { .. }) => self.core.check_open()?,
+                Err(error) => return Err(error),
+            }
+        }
+        let upto = next.min(self.core.feeds.of(thread_id).acknowledged_upto());
+        Ok((upto < Ordinal::new(u64::MAX)).then_some(upto))
+    }
+
+    /// Changes what is known of a thread, live or not, and gives what is known of it then. The
+    /// change is in the thread's log, synced, and so are the names beside JSON-lines logs.
     ///
     /// # Errors
-    /// As the storage boundary says.
+    /// [`Error::ThreadNotFound`]; [`InvalidRequest::Metadata`] for a value that can't be kept;
+    /// [`InvalidRequest::Ephemeral`]; [`Error::Conflict`] while another process writes the
+    /// thread; [`Error::Corrupt`] when the thread's own meta can't be read or is another
+    /// thread's; [`Error::Io`] and [`Error::OutOfSpace`]; [`Error::Closed`] after a shutdown.
     pub async fn update_metadata(
         &self,
-        _thread_id: ThreadId,
+        thread_id: ThreadId,
         patch: MetadataPatch,
     ) -> Result<ThreadSummary> {
-        drop(patch);
-        Err(NOT_WIRED)
+        self.core.check_open()?;
+        let updated = self.core.registry.ask(UpdateMetadata { thread_id, patch });
+        updated.await.map_err(registry_error)
     }
 
-    /// Puts a thread among the archived ones.
+    /// Puts a thread among the archived ones, and gives what is known of it then. A live thread is
+    /// shut down first; whoever resumes it meanwhile waits for the move. An archived one stays as
+    /// it is.
     ///
     /// # Errors
-    /// As the storage boundary says.
-    pub async fn archive_thread(&self, _thread_id: ThreadId) -> Result<ThreadSummary> {
-        Err(NOT_WIRED)
+    /// [`Error::ThreadNotFound`], also for a new thread of which nothing is on disk yet;
+    /// [`InvalidRequest::Ephemeral`]; [`Error::Conflict`] while another process writes the
+    /// thread; [`Error::Io`]; what kept a live thread from being shut down; [`Error::Closed`]
+    /// after a shutdown.
+    pub async fn archive_thread(&self, thread_id: ThreadId) -> Result<ThreadSummary> {
+        self.move_thread(thread_id, MoveTo::Archived).await
     }
 
-    /// Takes a thread back from the archived ones.
+    /// Takes a thread back from the archived ones. One that is not archived stays as it is.
     ///
     /// # Errors
     /// As [`Selvedge::archive_thread`].
-    pub async fn unarchive_thread(&self, _thread_id: ThreadId) -> Result<ThreadSummary> {
-        Err(NOT_WIRED)
+    pub async fn unarchive_thread(&self, thread_id: ThreadId) -> Result<ThreadSummary> {
+        self.move_thread(thread_id, MoveTo::Sessions).await
     }
 
-    /// Deletes a thread, for good.
-    ///
-    /// # Errors
-    /// As the storage boundary says.
-    pub async fn delete_thread(&self, _thread_id: ThreadId) -> Result<()> {
-        Err(NOT_WIRED)
+    async fn move_thread(&self, thread_id: ThreadId, to: MoveTo) -> Result<ThreadSummary> {
+        self.core.check_open()?;
+        let moved = self.core.registry.ask(Move { thread_id, to });
+        moved.await.map_err(registry_error)
     }
 
-    /// Drops the last turns of a thread.
+    /// Deletes a thread, for good: its logs, its rows and its names. A live thread is shut down
+    /// first; whoever resumes it meanwhile does not find it. Forks of it keep the history that
+    /// they begin with. A thread that is not there (any more) is no error.
     ///
     /// # Errors
-    /// As the storage boundary says.
-    pub async fn roll_back(&self, _thread_id: ThreadId, _turns: u32) -> Result<RolledBackThread> {
-        Err(NOT_WIRED)
+    /// [`Error::Conflict`] while another process writes the thread; [`Error::Io`]; what kept a
+    /// live thread from being shut down; [`Error::Closed`] after a shutdown.
+    pub async fn delete_thread(&self, thread_id: ThreadId) -> Result<()> {
+        self.core.check_open()?;
+        let deleted = self.core.registry.ask(Delete { thread_id });
+        deleted.await.map_err(registry_error)
+    }
+
+    /// Drops the last turns of a thread, live or not: they stay in its history, and no longer
+    /// count. The answer is read back from the store.
+    ///
+    /// # Errors
+    /// [`Error::ThreadNotFound`]; [`InvalidRequest::RollbackTurns`] for 0 turns or more than still
+    /// count; [`InvalidRequest::Ephemeral`]; [`Error::Conflict`] while another process writes the
+    /// thread; [`Error::Io`] and [`Error::OutOfSpace`]; [`Error::Closed`] after a shutdown.
+    pub async fn roll_back(&self, thread_id: ThreadId, turns: u32) -> Result<RolledBackThread> {
+        self.core.check_open()?;
+        let rolled_back = self.core.registry.ask(RollBack { thread_id, turns });
+        rolled_back.await.map_err(registry_error)
+    }
+}
+
+/// What a fork is started with: what was not said is taken from its parent, but for what makes
+/// the parent somebody's.
+fn inherit(start: StartThread, parent: ThreadSummary) -> StartThread {
+    let or = |said: String, inherited: String| if said.is_empty() { inherited } else { said };
+    StartThread {
+        cwd: or(start.cwd, parent.cwd),
+        cli_version: or(start.cli_version, parent.cli_version.unwrap_or_default()),
+        model_provider: start.model_provider.or(parent.model_provider),
+        source: start
+            .source
+            .or(Some(parent.source).filter(|source| source != "null")),
+        git: start.git.or(parent.git_info),
+        memory_mode: start.memory_mode.or(Some(parent.memory_mode)),
+        history_mode: start.history_mode.or(Some(parent.history_mode)),
+        forked_from_id: Some(parent.thread_id),
+        ..start
     }
 }

@@ -6,6 +6,7 @@
 //! bounded pool of I/O threads, never on a runtime worker.
 
 mod changes;
+mod feed;
 mod handles;
 mod import;
 mod indexer;
@@ -13,6 +14,7 @@ mod init_guard;
 mod io_pool;
 mod live_thread;
 mod options;
+mod pending;
 mod reads;
 mod registry;
 mod selvedge;

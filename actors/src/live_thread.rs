@@ -11,6 +11,7 @@ use selvedge_engine::home::LogPath;
 use selvedge_engine::{Error, InvalidRequest, Result};
 use selvedge_store::{Ack, AppendOptions, Flushed};
 
+use crate::feed::Feed;
 use crate::selvedge::Core;
 use crate::thread_actor::{Append, Discard, Flush, Persist, Shutdown, Snapshot, ThreadActor};
 
@@ -61,11 +62,14 @@ pub(crate) struct ThreadShared {
     ending: AtomicBool,
     /// Whether the log is in the set of those that the indexer will look at.
     pub(crate) awaits_index: AtomicBool,
+    /// Tells the thread's subscribers what they may see.
+    pub(crate) feed: Arc<Feed>,
 }
 
 impl ThreadShared {
-    pub(crate) fn new(thread_id: ThreadId, ephemeral: bool) -> Self {
+    pub(crate) fn new(thread_id: ThreadId, ephemeral: bool, feed: Arc<Feed>) -> Self {
         Self {
+            feed,
             thread_id,
             ephemeral,
             ending: AtomicBool::new(false),

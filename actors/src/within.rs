@@ -1,16 +1,24 @@
 //! Reads within one thread, and over what was said in all of them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use selvedge_codec::{Ordinal, ThreadId};
-use selvedge_engine::Result;
-use selvedge_engine::paging::{ItemPage, ItemQuery, ModelContext, TurnPage, TurnQuery};
+use selvedge_engine::home::LogFormat;
+use selvedge_engine::paging::{
+    ItemPage, ItemQuery, ModelContext, TokenUsageReport, TurnPage, TurnQuery,
+};
 use selvedge_engine::search::{OccurrencePage, OccurrenceQuery, SearchPage, SearchQuery};
+use selvedge_engine::store::FoundThread;
 use selvedge_engine::thread::ThreadSummary;
+use selvedge_engine::{InvalidRequest, Result};
 use selvedge_store::Subscription;
 
-use crate::changes::NOT_WIRED;
+use crate::feed::LogEvents;
+use crate::live_thread::{LiveThread, ThreadState, thread_error};
+use crate::pending::NOT_WIRED;
 use crate::selvedge::Selvedge;
+use crate::thread_actor::SubscribeEphemeral;
 
 impl Selvedge {
     /// A page of a thread's turns.
@@ -37,6 +45,15 @@ impl Selvedge {
     /// As the storage boundary says.
     pub async fn load_model_context(&self, _thread_id: ThreadId) -> Result<ModelContext> {
         Err(NOT_WIRED)
+    }
+
+    /// The latest token usage that a thread's log tells of, with no more than its history at hand;
+    /// `None` when it tells of none.
+    ///
+    /// # Errors
+    /// As [`Selvedge::load_history`].
+    pub async fn token_usage(&self, thread_id: ThreadId) -> Result<Option<TokenUsageReport>> {
+        Ok(self.load_history(thread_id).await?.token_usage())
     }
 
     /// A page of threads in which something was said.
@@ -78,11 +95,66 @@ impl Selvedge {
         Err(NOT_WIRED)
     }
 
-    /// The records of a thread from an ordinal on: those that are there, and those that follow.
+    /// The records of a thread from an ordinal on: those that are there, and those that follow,
+    /// whoever writes them. They are read from the log at the subscriber's own pace; no record is
+    /// shown before the answer to whoever appended it was sent. The subscription goes on when the
+    /// thread is shut down, resumed, archived or unarchived. It ends when the thread is deleted or
+    /// the store is shut down, and keeps the home open until it is dropped.
+    ///
+    /// What comes to an ephemeral thread is kept for each subscriber up to a bound, beyond which
+    /// it is cut off; the subscription ends with the thread.
     ///
     /// # Errors
-    /// As the storage boundary says.
-    pub async fn subscribe(&self, _thread_id: ThreadId, _from: Ordinal) -> Result<Subscription> {
-        Err(NOT_WIRED)
+    /// [`ThreadNotFound`](selvedge_engine::Error::ThreadNotFound);
+    /// [`InvalidRequest::OrdinalPastEnd`] when `from` is beyond the next
+    /// ordinal; [`InvalidRequest::Ephemeral`] when it is before the next one of an ephemeral
+    /// thread, whose records are kept nowhere; otherwise as [`Selvedge::read_thread`].
+    pub async fn subscribe(&self, thread_id: ThreadId, from: Ordinal) -> Result<Subscription> {
+        self.core.check_open()?;
+        if let Some(live) = self.live_thread(thread_id).await
+            && let Some(subscribed) = self.subscribe_live(&live, from).await?
+        {
+            return Ok(subscribed);
+        }
+        let next = self.read_thread(thread_id).await?.next_ordinal;
+        if from > next {
+            return Err(InvalidRequest::OrdinalPastEnd { asked: from, next }.into());
+        }
+        let found = self.find_thread(thread_id).await?;
+        Ok(self.read_from((thread_id, from), found))
+    }
+
+    /// Subscribes to a live thread; `None` when it is to be looked at like any other.
+    async fn subscribe_live(
+        &self,
+        live: &LiveThread,
+        from: Ordinal,
+    ) -> Result<Option<Subscription>> {
+        if live.is_ephemeral() {
+            let actor = &live.thread().actor;
+            let events = actor.ask(SubscribeEphemeral { from }).await;
+            return Ok(Some(Subscription::new(events.map_err(thread_error)?)));
+        }
+        // One that was shut down meanwhile is found like any other.
+        let Ok(snapshot) = live.snapshot().await else {
+            return Ok(None);
+        };
+        let next = snapshot.next_ordinal;
+        let found = snapshot.path.and_then(|path| {
+            let format = LogFormat::of_file_name(path.file_name())?;
+            Some(FoundThread { path, format })
+        });
+        match found {
+            Some(found) if from <= next => {
+                Ok(Some(self.read_from((live.thread_id(), from), found)))
+            }
+            // Other tools may have written more than its actor knows.
+            _ if snapshot.state != ThreadState::Deferred => Ok(None),
+            _ => Err(InvalidRequest::OrdinalPastEnd { asked: from, next }.into()),
+        }
+    }
+
+    fn read_from(&self, subscribed: (ThreadId, Ordinal), found: FoundThread) -> Subscription {
+        Subscription::new(LogEvents::new(Arc::clone(&self.core), subscribed, found))
     }
 }

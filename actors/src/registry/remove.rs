@@ -7,7 +7,7 @@ use kameo::reply::DelegatedReply;
 use selvedge_codec::ThreadId;
 use selvedge_engine::Result;
 
-use super::{Entry, Event, Registry};
+use super::{Event, Registry, send};
 use crate::spawn;
 use crate::thread_actor::Shutdown;
 
@@ -26,22 +26,16 @@ impl Message<Remove> for Registry {
         ctx: &mut Context<Self, Self::Reply>,
     ) -> Self::Reply {
         let (delegated, reply) = ctx.reply_sender();
-        match self.threads.get(&remove.thread_id) {
-            Some(Entry::Live { thread, .. }) if !thread.shared.is_ending() => {
-                let thread = Arc::clone(thread);
+        match self.live(remove.thread_id) {
+            Some(live) if live.is_there() => {
+                let thread = Arc::clone(&live.thread);
                 spawn::owned_task(&mut self.tasks, async move {
                     let outcome = thread.shutdown(Shutdown::Gentle).await;
-                    if let Some(reply) = reply {
-                        reply.send(outcome.clone());
-                    }
+                    send(reply, outcome.clone());
                     Event::ShutDown(outcome)
                 });
             }
-            _ => {
-                if let Some(reply) = reply {
-                    reply.send(Ok(()));
-                }
-            }
+            _ => send(reply, Ok(())),
         }
         delegated
     }

@@ -8,7 +8,8 @@ use selvedge_codec::{Item, ThreadId, UtcMicros};
 use selvedge_engine::log::{NewThread, ThreadLog};
 use selvedge_engine::{Error, InvalidRequest, Result};
 
-use super::{Entry, Event, Registry};
+use super::queue::{Maker, State};
+use super::{Event, Registry, send};
 use crate::live_thread::ThreadRef;
 use crate::spawn;
 
@@ -33,18 +34,15 @@ impl Message<Start> for Registry {
     type Reply = DelegatedReply<Result<Arc<ThreadRef>>>;
 
     async fn handle(&mut self, start: Start, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        let (delegated, waiter) = ctx.reply_sender();
+        let (delegated, reply) = ctx.reply_sender();
         let Start { thread_id, log } = start;
-        if self.threads.contains_key(&thread_id) {
-            super::answer(
-                vec![waiter],
-                &Err(InvalidRequest::ThreadExists(thread_id).into()),
-            );
+        if self.knows(thread_id) {
+            send(reply, Err(InvalidRequest::ThreadExists(thread_id).into()));
             return delegated;
         }
         let Some(new) = log else {
             let thread = self.start_actor(thread_id, None);
-            super::answer(vec![waiter], &Ok(thread));
+            self.made(&thread, Maker::Start(reply));
             return delegated;
         };
         let may_exist = new.may_exist;
@@ -57,17 +55,15 @@ impl Message<Start> for Registry {
             },
         ));
         if may_exist {
-            let opening = self.check_new(thread_id, log);
-            self.threads.insert(
-                thread_id,
-                Entry::Opening {
-                    task: opening,
-                    waiters: vec![waiter],
-                },
-            );
+            let task = self.check_new(thread_id, log);
+            let entry = self.threads.entry(thread_id).or_default();
+            entry.state = State::Opening {
+                task,
+                maker: Some(Maker::Start(reply)),
+            };
         } else {
             let thread = self.start_actor(thread_id, Some(log));
-            super::answer(vec![waiter], &Ok(thread));
+            self.made(&thread, Maker::Start(reply));
         }
         delegated
     }

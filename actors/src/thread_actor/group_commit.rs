@@ -7,6 +7,7 @@ use selvedge_engine::log::{Appended, LogState, MAX_UNSYNCED_BYTES, ThreadLog};
 use selvedge_engine::{ConflictReason, Error, Result};
 
 use super::append::Append;
+use super::decide::DecidedReply;
 use super::log_slot::LogSlot;
 use super::syncing::{SyncWaiter, Synced};
 use super::{Reply, ThreadActor, send};
@@ -26,7 +27,25 @@ const ENVELOPE_BYTES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) append: Append,
-    pub(super) reply: Reply<Ack>,
+    pub(super) reply: AckReply,
+}
+
+/// Who is told what became of a batch.
+#[derive(Debug)]
+pub(super) enum AckReply {
+    /// Who appended it.
+    Append(Reply<Ack>),
+    /// Who had it decided. Boxed: appends are what there are many of.
+    Decided(Box<DecidedReply>),
+}
+
+impl AckReply {
+    pub(super) fn answer(self, outcome: Result<Ack>) {
+        match self {
+            Self::Append(reply) => send(reply, outcome),
+            Self::Decided(reply) => reply.answer(outcome),
+        }
+    }
 }
 
 /// The batches that the next write will hold.
@@ -67,7 +86,7 @@ impl Group {
 
     pub(super) fn fail(&mut self, error: &Error) {
         for queued in std::mem::take(self).queued {
-            send(queued.reply, Err(error.clone()));
+            queued.reply.answer(Err(error.clone()));
         }
     }
 }
@@ -111,16 +130,16 @@ impl ThreadActor {
             Err(error) => {
                 self.told_if_failed(&error);
                 for (_, reply) in asked {
-                    send(reply, Err(error.clone()));
+                    reply.answer(Err(error.clone()));
                 }
             }
         }
     }
 
-    fn answer(&mut self, wanted: Durability, reply: Reply<Ack>, outcome: Result<Appended>) {
+    fn answer(&mut self, wanted: Durability, reply: AckReply, outcome: Result<Appended>) {
         let appended = match outcome {
             Ok(appended) => appended,
-            Err(error) => return send(reply, Err(error)),
+            Err(error) => return reply.answer(Err(error)),
         };
         let has_log = !self.shared.ephemeral;
         let ack = Ack {
@@ -140,15 +159,18 @@ impl ThreadActor {
                 synced: Synced::Append(reply, ack),
             });
         } else {
-            send(reply, Ok(ack));
+            reply.answer(Ok(ack));
         }
     }
 
     async fn write(&mut self, batches: Vec<Batch>, bytes: usize) -> Result<Outcomes> {
-        if let LogSlot::Ephemeral { next_ordinal } = &mut self.log {
-            let (outcomes, _) = number(self.shared.thread_id, next_ordinal, batches);
+        if let LogSlot::Ephemeral(thread) = &mut self.log {
+            let mut next = thread.next_ordinal;
+            let (outcomes, accepted) = number(self.shared.thread_id, &mut next, batches);
+            thread.take(accepted, self.env.store.log_context().clock.now());
             return Ok(outcomes);
         }
+        self.hold();
         self.make_room(bytes).await?;
         let outcomes = if self.may_write_here(bytes) {
             self.here(|log| Ok(write_group(log, batches)))
