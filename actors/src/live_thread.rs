@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kameo::actor::ActorRef;
 use kameo::error::SendError;
-use selvedge_codec::segment::{MAX_BATCH_RECORDS, MAX_BODY_BYTES, MAX_TURN_ID_BYTES};
-use selvedge_codec::{ByteLength, CodecError, Item, Ordinal, RecordType, ThreadId, TurnId};
+use selvedge_codec::{Item, Ordinal, ThreadId};
 use selvedge_engine::home::LogPath;
-use selvedge_engine::{Error, InvalidRequest, Result};
-use selvedge_store::{Ack, AppendOptions, Flushed};
+use selvedge_engine::{Error, Result};
+use selvedge_store::{Ack, AppendOptions, Flushed, check_batch};
 
 use crate::feed::Feed;
 use crate::selvedge::Core;
@@ -149,7 +148,7 @@ impl LiveThread {
     /// synced, after which the next append first mends the log; [`Error::InvalidRequest`] for an
     /// empty batch or an item that is too large; [`Error::Closed`] after a shutdown.
     pub async fn append_with(&self, items: Vec<Item>, options: AppendOptions) -> Result<Ack> {
-        check(&items).map_err(InvalidRequest::Codec)?;
+        check_batch(&items)?;
         let append = Append { items, options };
         self.thread.actor.ask(append).await.map_err(thread_error)
     }
@@ -198,40 +197,6 @@ impl LiveThread {
     pub async fn discard(&self) -> Result<()> {
         self.thread.actor.ask(Discard).await.map_err(thread_error)
     }
-}
-
-/// Refuses what no log can hold, before it shares a write with other callers' batches.
-fn check(items: &[Item]) -> std::result::Result<(), CodecError> {
-    if items.is_empty() {
-        return Err(CodecError::EmptyBatch);
-    }
-    if items.len() > MAX_BATCH_RECORDS {
-        return Err(CodecError::BatchTooLong {
-            records: items.len(),
-            limit: MAX_BATCH_RECORDS,
-        });
-    }
-    for item in items {
-        let length = item.body.len();
-        if length > MAX_BODY_BYTES {
-            return Err(CodecError::RecordTooLarge {
-                length: ByteLength::new(length as u64),
-                limit: ByteLength::new(MAX_BODY_BYTES as u64),
-            });
-        }
-        if let RecordType::Other(name) = &item.record_type {
-            RecordType::from_name(name)?;
-        }
-        if let Some(TurnId::Text(text)) = &item.turn_id
-            && text.len() > MAX_TURN_ID_BYTES
-        {
-            return Err(CodecError::BadTurnId {
-                length: text.len(),
-                limit: MAX_TURN_ID_BYTES,
-            });
-        }
-    }
-    Ok(())
 }
 
 impl ThreadRef {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use selvedge_codec::{Ordinal, ThreadId};
 use selvedge_engine::home::LogFormat;
+use selvedge_engine::listing::ListQuery;
 use selvedge_engine::paging::{
     ItemPage, ItemQuery, ModelContext, TokenUsageReport, TurnPage, TurnQuery,
 };
@@ -56,43 +57,53 @@ impl Selvedge {
         Ok(self.load_history(thread_id).await?.token_usage())
     }
 
-    /// A page of threads in which something was said.
+    /// A page of threads in which something was said, newest first. What a rollback dropped is not
+    /// searched.
     ///
     /// # Errors
-    /// As the storage boundary says.
+    /// [`InvalidRequest`] for a bad term, cursor or page size; otherwise as
+    /// [`Selvedge::list_threads`]. A log that can't be read is counted in the page's coverage.
     pub async fn search_threads(&self, query: SearchQuery) -> Result<SearchPage> {
-        drop(query);
-        Err(NOT_WIRED)
+        self.settle().await?;
+        self.read(move |store| store.search(&query)).await
     }
 
-    /// The places in one thread where something was said.
+    /// The places in one thread where something was said, oldest first.
     ///
     /// # Errors
-    /// As the storage boundary says.
+    /// [`InvalidRequest`] for a bad term, cursor or page size; otherwise as
+    /// [`Selvedge::load_history`].
     pub async fn search_occurrences(
         &self,
-        _thread_id: ThreadId,
+        thread_id: ThreadId,
         query: OccurrenceQuery,
     ) -> Result<OccurrencePage> {
-        drop(query);
-        Err(NOT_WIRED)
+        self.settle().await?;
+        self.read(move |store| store.occurrences(thread_id, &query))
+            .await
     }
 
-    /// The thread to go on with in one of these working directories, or in any.
+    /// The thread to go on with: the one that was updated last in one of these working
+    /// directories, or in any when there are none, of those that a user has spoken in, that no
+    /// other thread started, and that are not archived.
     ///
     /// # Errors
     /// As [`Selvedge::list_threads`].
     pub async fn latest_thread(&self, cwds: Vec<String>) -> Result<Option<ThreadSummary>> {
-        drop(cwds);
-        Err(NOT_WIRED)
+        let mut page = self.list_threads(ListQuery::latest(&cwds)).await?;
+        Ok(page.threads.pop())
     }
 
     /// What is known of the thread whose log lies at a path: absolute, or below the home.
     ///
     /// # Errors
-    /// As the storage boundary says.
-    pub async fn read_thread_by_path(&self, _path: &Path) -> Result<ThreadSummary> {
-        Err(NOT_WIRED)
+    /// [`InvalidRequest::NotALogOfTheHome`] when no log of the home lies there; otherwise as
+    /// [`Selvedge::read_thread`].
+    pub async fn read_thread_by_path(&self, path: &Path) -> Result<ThreadSummary> {
+        self.settle().await?;
+        let path = path.to_path_buf();
+        self.read(move |store| store.read_thread_by_path(&path))
+            .await
     }
 
     /// The records of a thread from an ordinal on: those that are there, and those that follow,

@@ -125,6 +125,9 @@ pub enum InvalidRequest {
     /// The thread has no log, so there is nothing on disk to work on.
     #[error("thread {0} is ephemeral: it has no log")]
     Ephemeral(ThreadId),
+    /// Another log lies where a thread's log is to go.
+    #[error("{} is in the way", .0.display())]
+    LogInTheWay(PathBuf),
     /// A thread of this id is already there.
     #[error("thread {0} exists already")]
     ThreadExists(ThreadId),

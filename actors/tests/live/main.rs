@@ -8,6 +8,7 @@ mod json_lines;
 mod lifecycle;
 mod reads;
 mod registry;
+mod subscriptions;
 
 use std::sync::Arc;
 use std::time::Duration;

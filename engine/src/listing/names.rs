@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use selvedge_codec::{ByteOffset, ThreadId};
+use selvedge_codec::{ByteLength, ByteOffset, ThreadId};
 use serde::Deserialize;
 
 use crate::disk::{Disk, DiskFile, FileStat, OpenMode, read_range};
@@ -108,6 +108,8 @@ impl SessionNames {
 const LOCK: Range<u64> = (1 << 62)..(1 << 62) + 1;
 /// How long another writer is waited for. It writes a line, or the file anew.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What is written anew has this name until it is whole.
+const UNFINISHED: &str = ".session_index.jsonl.new";
 /// How often the lock is asked for.
 const POLL: Duration = Duration::from_millis(1);
 
@@ -161,6 +163,59 @@ pub(crate) fn write_name(context: &LogContext, id: ThreadId, name: Option<&str>)
     file.append_all(text.as_bytes()).map_err(failed)?;
     file.sync_data().map_err(failed)?;
     disk.sync_dir(home.root()).map_err(failed)
+}
+
+/// Removes every line about a thread: it is gone, and so are the names that it had.
+pub(crate) fn forget_name(context: &LogContext, id: ThreadId) -> Result<()> {
+    let (disk, home) = (&*context.disk, &context.home);
+    let path = home.session_index_path();
+    match disk.stat(&path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("look at", &path, error)),
+    }
+    let failed = |error| Error::io("write", &path, error);
+    let file = open_locked(disk, &path, OpenMode::Write)?;
+    loop {
+        let len = file.len().map_err(failed)?;
+        let bytes = read_range(&*file, ByteOffset::ZERO, len).map_err(failed)?;
+        let is_about = |line: &[u8]| id_of(line) == Some(id);
+        let mut kept = Vec::with_capacity(bytes.len());
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if !is_about(line) {
+                kept.extend_from_slice(line);
+            }
+        }
+        if kept.len() == bytes.len() {
+            return Ok(());
+        }
+        let unfinished = home.resolve(UNFINISHED);
+        put(disk, &unfinished, &kept).map_err(failed)?;
+        // What another tool has appended meanwhile is read first.
+        if file.len().map_err(failed)? == len {
+            disk.rename(&unfinished, &path).map_err(failed)?;
+            return disk.sync_dir(home.root()).map_err(failed);
+        }
+    }
+}
+
+fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // What was left there by one that was killed is of no use.
+    let file = disk.open(path, OpenMode::CreateOrOpen)?;
+    file.set_len(ByteLength::ZERO)?;
+    file.write_all_at(bytes, ByteOffset::ZERO)?;
+    file.sync_data()
+}
+
+/// The thread that a line is about, whatever else it says.
+fn id_of(line: &[u8]) -> Option<ThreadId> {
+    #[derive(Deserialize)]
+    struct AnyLine<'a> {
+        #[serde(borrow)]
+        id: std::borrow::Cow<'a, str>,
+    }
+    let line = serde_json::from_slice::<AnyLine<'_>>(line).ok()?;
+    line.id.parse().ok()
 }
 
 /// A line that is no name costs itself alone: names are a convenience, and another tool's.

@@ -112,7 +112,8 @@ pub const fn sort_key(thread: &ThreadSummary, sort: SortKey) -> Cursor {
 }
 
 /// The page of an answer that is at hand whole: `threads` in no particular order.
-pub(super) fn cut_page(
+#[must_use]
+pub fn cut_page(
     request: &PageRequest<'_>,
     mut threads: Vec<ThreadSummary>,
     coverage: Coverage,

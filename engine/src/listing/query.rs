@@ -85,6 +85,25 @@ pub struct ListQuery {
     pub verification: Verification,
 }
 
+impl ListQuery {
+    /// The question for the thread to resume in one of these working directories, or in any: the
+    /// one that was updated last, of those that no other thread started, that are not archived,
+    /// and in which a user has said something.
+    #[must_use]
+    pub fn latest(cwds: &[String]) -> Self {
+        Self {
+            filter: ThreadFilter {
+                cwds: cwds.to_vec(),
+                top_level_only: true,
+                ..ThreadFilter::default()
+            },
+            sort: SortKey::Updated,
+            limit: 1,
+            ..Self::default()
+        }
+    }
+}
+
 /// Whether an answer is known to cover every log under the home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]

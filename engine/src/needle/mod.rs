@@ -4,12 +4,16 @@
 //! `K` finds the Kelvin sign, and `s` the long one, but `ss` finds no `ß`. Nothing else is folded:
 //! a letter and its accent as two characters are not the letter with an accent.
 
+mod raw;
+
 use std::ops::Range;
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 use crate::{InvalidRequest, Result};
+
+pub(crate) use raw::RawNeedle;
 
 /// The longest term that can be searched for, in bytes.
 pub const MAX_TERM_BYTES: usize = 4 << 10;
@@ -20,6 +24,7 @@ const MAX_COMPILED_BYTES: usize = 64 << 20;
 /// A text that is searched for.
 #[derive(Debug, Clone)]
 pub struct Needle {
+    term: String,
     exact: Regex,
 }
 
@@ -36,7 +41,10 @@ impl Needle {
             .build()
             // Within the length, every term compiles.
             .map_err(|_| refused(term))?;
-        Ok(Self { exact })
+        Ok(Self {
+            term: term.to_owned(),
+            exact,
+        })
     }
 
     /// Whether a term is one.
@@ -56,6 +64,17 @@ impl Needle {
     /// All places in `text`, in bytes, from the left; none of them overlap.
     pub fn find_all<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
         self.exact.find_iter(text).map(|found| found.range())
+    }
+
+    /// The term, as it was given.
+    #[must_use]
+    pub fn term(&self) -> &str {
+        &self.term
+    }
+
+    /// The term as the bytes of a log may spell it.
+    pub(crate) fn raw(&self) -> RawNeedle {
+        RawNeedle::of(&self.term)
     }
 
     /// Whether `text` contains it.

@@ -6,6 +6,7 @@
 mod cursor;
 mod occurrences;
 mod query;
+mod request;
 mod said;
 mod snippet;
 
@@ -17,5 +18,6 @@ pub use occurrences::occurrences_in;
 pub use query::{
     Occurrence, OccurrencePage, OccurrenceQuery, SearchHit, SearchPage, SearchQuery, Speaker,
 };
+pub use request::SearchRequest;
 pub use said::{Said, find_in, said};
 pub use snippet::snippet;

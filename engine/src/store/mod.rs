@@ -3,16 +3,22 @@
 //!
 //! All methods block, and none waits without a bound for another process.
 
+mod archive;
 mod around;
 mod backfill;
+mod by_path;
+mod delete;
 mod examine;
 mod import;
+mod latest;
 mod list;
+mod logs;
 mod memory;
 mod metadata;
 mod parallel;
 mod read;
 mod relist;
+mod search;
 mod stats;
 mod suspect;
 mod verify;
@@ -42,6 +48,7 @@ pub use import::{ImportOutcome, ImportSource, Imported, import_sources};
 pub use list::ListOutcome;
 pub use metadata::MetadataChange;
 pub use read::FoundThread;
+pub use search::Reconcile;
 pub use stats::{FormatStats, StoreStats};
 pub use suspect::Suspect;
 pub use verify::{LogDamage, LogReport, RowDifference, UnreadableLog, VerifyReport};

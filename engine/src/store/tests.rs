@@ -4,6 +4,8 @@
     reason = "tests change homes behind the engine's back"
 )]
 
+mod by_path;
+mod crash_disk;
 mod damage;
 mod home;
 mod hooked_disk;
@@ -12,8 +14,10 @@ mod lease;
 mod listing;
 mod looking;
 mod metadata;
+mod moving;
 mod processes;
 mod property;
+mod search;
 
 use super::Store;
 use crate::index::{Fault, Outcome, StateRow, Tables, ThreadRow, WriteTransaction};

@@ -166,7 +166,7 @@ fn every_field_is_set_and_cleared_and_a_rebuilt_index_keeps_it() {
     };
     let home = TestHome::new();
     let store = home.store();
-    home.put("sessions/a.jsonl", &thread(1, 100));
+    home.put("sessions/a.jsonl", thread(1, 100));
     native(&store, 2);
     let packed = zstd::encode_all(thread(3, 100).as_bytes(), 3).unwrap();
     home.put("sessions/c.jsonl.zst", packed);
@@ -272,7 +272,7 @@ fn a_log_of_json_lines_is_told_in_the_words_of_the_tool_that_owns_it() {
 fn a_change_of_the_git_state_leaves_the_memory_mode_as_it_is() {
     let home = TestHome::new();
     let store = home.store();
-    home.put("sessions/a.jsonl", &thread(1, 100));
+    home.put("sessions/a.jsonl", thread(1, 100));
     let memory = MetadataPatch {
         memory_mode: set("disabled"),
         ..MetadataPatch::default()
@@ -296,7 +296,7 @@ fn a_change_of_the_git_state_leaves_the_memory_mode_as_it_is() {
 fn a_cleared_name_does_not_come_back_from_beside_the_log() {
     let home = TestHome::new();
     let store = home.store();
-    home.put("sessions/a.jsonl", &thread(1, 100));
+    home.put("sessions/a.jsonl", thread(1, 100));
     let outside = format!(
         "{{\"id\":\"{}\",\"thread_name\":\"outside\",\"updated_at\":\"x\"}}",
         id(1)
@@ -435,7 +435,7 @@ fn a_log_whose_own_meta_is_no_good_is_not_written_to() {
     let name = format!("sessions/rollout-2026-03-04T00-00-00-{}.jsonl", id(1));
     home.put(&name, &nameless);
     let only_words = format!("sessions/rollout-2026-03-04T00-00-00-{}.jsonl", id(2));
-    home.put(&only_words, &said(101, "hello"));
+    home.put(&only_words, said(101, "hello"));
     for number in [1, 2] {
         let refused = store.prepare_metadata(id(number), &everything());
         assert!(
