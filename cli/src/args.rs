@@ -12,7 +12,9 @@ use clap_complete::Shell;
 use selvedge::{Direction, SortKey, ThreadId};
 
 pub(crate) use changes::{DeleteArgs, ForkArgs, NameArgs, RollbackArgs, SetArgs};
-pub(crate) use threads::{ItemsArgs, LatestArgs, OccurrencesArgs, SearchArgs, TailArgs, TurnsArgs};
+pub(crate) use threads::{
+    ItemsArgs, LatestArgs, OccurrencesArgs, SearchArgs, ShowArgs, TailArgs, TurnsArgs, Which,
+};
 
 /// The environment variable that names the home where `--home` does not.
 pub(crate) const HOME_VARIABLE: &str = "SELVEDGE_HOME";
@@ -59,7 +61,7 @@ pub(crate) enum Verb {
     /// List threads, newest first
     List(ListArgs),
     /// Show one thread
-    Show(ThreadArg),
+    Show(ShowArgs),
     /// Print a thread's records, one JSON line each
     History(HistoryArgs),
     /// Print a thread's records from one on, and those that follow

@@ -379,3 +379,55 @@ fn a_working_directory_is_found_from_where_one_stands() {
     assert_eq!(count(&work, ".."), 0);
     home.run(&["list", "--cwd", ""]).fails(2, "--cwd");
 }
+
+#[test]
+fn a_thread_is_shown_by_the_path_of_its_log() {
+    use std::os::unix::ffi::OsStrExt;
+    let homes = Homes::new();
+    let home = homes.bundled();
+    let shown = home.run(&["show", CLOCK, "--json"]).ok().json();
+    let log = shown["rollout_path"].as_str().unwrap();
+    let below = log.split_once("/bundled/").unwrap().1;
+    for path in [log, below] {
+        assert_eq!(home.run(&["show", path, "--json"]).ok().json(), shown);
+    }
+    let from_here = common::command()
+        .current_dir(home.0.join("sessions/2026/03/02"))
+        .arg("--home")
+        .arg(&home.0)
+        .args(["show", "--json", log.rsplit('/').next().unwrap()])
+        .output()
+        .unwrap();
+    assert!(from_here.status.success());
+    assert_eq!(
+        serde_json::from_slice::<Value>(&from_here.stdout).unwrap(),
+        shown
+    );
+    // Outside of the home, nowhere, no log, and one whose folder is a file.
+    let outside = homes.path(CLOCK).join("x.jsonl");
+    common::write(&outside, b"{}\n");
+    let below_a_file = format!("{log}/x.jsonl");
+    for path in [
+        outside.to_str().unwrap(),
+        "sessions/nowhere.jsonl",
+        "session_index.jsonl",
+        "./sessions",
+        "/",
+        "../bundled/../x.jsonl",
+        &below_a_file,
+    ] {
+        let run = home.run(&["show", path]);
+        assert_eq!(run.stdout, "");
+        run.fails(1, "is no log of this home");
+    }
+    let no_text = common::command()
+        .arg("--home")
+        .arg(&home.0)
+        .arg("show")
+        .arg(std::ffi::OsStr::from_bytes(b"sessions/\xff.jsonl"))
+        .output()
+        .unwrap();
+    assert_eq!(no_text.status.code(), Some(1));
+    let told = String::from_utf8(no_text.stderr).unwrap();
+    assert!(told.contains("is no log of this home"), "{told}");
+}

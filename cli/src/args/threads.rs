@@ -1,8 +1,11 @@
 //! The words of the verbs that read threads: pages of one thread, searches, what follows.
 
-use clap::builder::NonEmptyStringValueParser;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::{NonEmptyStringValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use selvedge::{Direction, ItemDetail, Ordinal};
+use selvedge::{CodecError, Direction, ItemDetail, Ordinal, ThreadId};
 
 use super::ThreadArg;
 
@@ -52,6 +55,34 @@ impl TwoWayPageArgs {
             Direction::Descending
         }
     }
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The thread's id, a UUID, or its log's path, absolute or below the home
+    #[arg(value_name = "ID", value_parser = OsStringValueParser::new().try_map(which))]
+    pub(crate) which: Which,
+}
+
+/// What names a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Its id.
+    Id(ThreadId),
+    /// Its log's path.
+    Log(PathBuf),
+}
+
+/// A path has a `/` or a log's extension; all else must be an id.
+fn which(text: OsString) -> Result<Which, CodecError> {
+    let path = PathBuf::from(text);
+    let words = path.to_string_lossy();
+    let is_log = [".rlog", ".jsonl", ".jsonl.zst"];
+    if words.contains('/') || is_log.iter().any(|end| words.ends_with(end)) {
+        return Ok(Which::Log(path));
+    }
+    words.parse().map(Which::Id)
 }
 
 /// What `--items` can name.

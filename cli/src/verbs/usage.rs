@@ -17,7 +17,7 @@ const LABEL_COLUMNS: usize = 30;
 pub(crate) fn run(args: &ThreadArg, context: &Context) -> Result<Outcome> {
     context.with_home(|home| {
         let id = args.thread_id;
-        let usage = home.wait(home.store().load_history(id))?.token_usage();
+        let usage = home.wait(home.store().token_usage(id))?;
         let mut answer = Answer::new();
         if context.json {
             answer.json(&UsageJson::of(usage.as_ref(), id)?)?;
