@@ -6,9 +6,13 @@ pub use selvedge_actors::{
     Selvedge, StartThread, ThreadSnapshot, ThreadState,
 };
 
+// The threads of any store.
+pub use selvedge_actors::{LocalThreadStore, ThreadHandle, ThreadManager};
+
 // The storage boundary.
 pub use selvedge_store::{
-    EventSource, ForkThread, ResumeThread, RolledBackThread, Subscription, ThreadEvent, ThreadStore,
+    Call, EventSource, ForkThread, InMemoryThreadStore, Operation, ResumeThread, RolledBackThread,
+    Subscription, ThreadEvent, ThreadRecords, ThreadStore, check_batch, rollback_item,
 };
 
 // What a log holds.

@@ -147,6 +147,10 @@ impl LiveThread {
     /// thread; [`Error::Io`] and [`Error::OutOfSpace`] when the batch could not be written or
     /// synced, after which the next append first mends the log; [`Error::InvalidRequest`] for an
     /// empty batch or an item that is too large; [`Error::Closed`] after a shutdown.
+    ///
+    /// To a log of JSON lines another tool may append at the same moment. A batch that expected an
+    /// ordinal is answered with [`Error::Conflict`] then although it is in the log, behind the
+    /// other tool's lines: the ordinal that the error tells is that of its first record.
     pub async fn append_with(&self, items: Vec<Item>, options: AppendOptions) -> Result<Ack> {
         check_batch(&items)?;
         let append = Append { items, options };

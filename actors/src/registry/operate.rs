@@ -11,8 +11,8 @@ use selvedge_codec::view::MetadataPatch;
 use selvedge_codec::{Item, ThreadId};
 use selvedge_engine::store::{MetadataChange, Store};
 use selvedge_engine::thread::{ThreadSummary, TurnSummary};
-use selvedge_engine::{Error, InvalidRequest, Result};
-use selvedge_store::{ResumeThread, RolledBackThread};
+use selvedge_engine::{Error, Result};
+use selvedge_store::{ResumeThread, RolledBackThread, rollback_item};
 use tokio::task::Id;
 
 use super::queue::{ForkReply, State, Wanted};
@@ -321,10 +321,7 @@ async fn roll_back(
             false => counting_turns(store, thread_id)?,
         };
         let there = u32::try_from(turns.len()).unwrap_or(u32::MAX);
-        if asked == 0 || asked > there {
-            return Err(InvalidRequest::RollbackTurns { asked, there }.into());
-        }
-        Ok((vec![rollback_item(asked)?], ()))
+        Ok((vec![rollback_item(asked, there)?], ()))
     })
     .await?;
     env.settle().await?;
@@ -347,11 +344,6 @@ fn counting_turns(store: &Store, thread_id: ThreadId) -> Result<Vec<TurnSummary>
     let mut turns = store.turns(thread_id)?;
     turns.retain(|turn| !turn.rolled_back);
     Ok(turns)
-}
-
-fn rollback_item(turns: u32) -> Result<Item> {
-    let payload = format!(r#"{{"type":"thread_rolled_back","num_turns":{turns}}}"#);
-    Ok(Item::json("event_msg", payload).map_err(InvalidRequest::Codec)?)
 }
 
 async fn read_settled(env: &ThreadEnv, thread_id: ThreadId) -> Result<ThreadSummary> {

@@ -6,6 +6,7 @@ mod faults;
 mod handles;
 mod json_lines;
 mod lifecycle;
+mod operations;
 mod reads;
 mod registry;
 mod subscriptions;

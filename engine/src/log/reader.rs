@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use selvedge_codec::jsonl::{self, LineEvent, LineScan, LineScanStart};
-use selvedge_codec::segment::{self, HEADER_BYTES, ScanEnd, ScanEvent, ScanStart, SegmentHeader};
-use selvedge_codec::{ByteLength, ByteOffset, CodecError, ThreadId};
+use selvedge_codec::segment::{
+    self, FrameSeed, HEADER_BYTES, ScanEnd, ScanEvent, ScanStart, SegmentHeader,
+};
+use selvedge_codec::{ByteLength, ByteOffset, CodecError, Ordinal, ThreadId};
 
-use super::{Damage, LogEvent, LogPosition};
+use super::inherited::{self, InheritedScan, Part};
+use super::{Damage, LogEvent, LogPosition, RecordPlace};
 use crate::disk::{Disk, DiskFile, FileKind, FileStat, OpenMode, read_range};
 use crate::home::LogFormat;
 use crate::{CorruptReason, Error, Result};
@@ -18,7 +21,8 @@ const HEADER_LENGTH: ByteLength = ByteLength::new(HEADER_BYTES as u64);
 
 /// A log's file, opened for reading.
 #[derive(Debug)]
-pub(crate) struct OpenLog {
+pub(crate) struct OpenLog<'d> {
+    disk: &'d dyn Disk,
     file: Box<dyn DiskFile>,
     path: PathBuf,
     format: LogFormat,
@@ -26,13 +30,14 @@ pub(crate) struct OpenLog {
     stat: FileStat,
 }
 
-impl OpenLog {
-    pub(crate) fn open(disk: &dyn Disk, path: &Path, format: LogFormat) -> Result<Self> {
+impl<'d> OpenLog<'d> {
+    pub(crate) fn open(disk: &'d dyn Disk, path: &Path, format: LogFormat) -> Result<Self> {
         let fail = |operation| move |error| Error::io(operation, path, error);
         let file = disk.open(path, OpenMode::Read).map_err(fail("open"))?;
         let stat = file.stat().map_err(fail("look at"))?;
         match stat.kind {
             FileKind::File => Ok(Self {
+                disk,
                 file,
                 path: path.to_path_buf(),
                 format,
@@ -45,6 +50,20 @@ impl OpenLog {
 
     pub(crate) const fn stat(&self) -> FileStat {
         self.stat
+    }
+
+    pub(super) const fn disk(&self) -> &'d dyn Disk {
+        self.disk
+    }
+
+    /// Reads nothing beyond this length from now on.
+    pub(super) fn limit(&mut self, length: ByteLength) {
+        self.stat.len = self.stat.len.min(length);
+    }
+
+    /// What the log inherits, if this is its header.
+    pub(crate) fn parts(&self, header: &SegmentHeader) -> Result<Vec<Part>> {
+        inherited::parts(self.disk, &self.path, header)
     }
 
     pub(crate) const fn format(&self) -> LogFormat {
@@ -91,6 +110,52 @@ impl OpenLog {
         self.scan_some(None, length)
     }
 
+    /// Where the first batch or line begins, inherited ones included.
+    pub(crate) fn first_position(&self) -> LogPosition {
+        match self.format {
+            LogFormat::Native => LogPosition::at_first_frame(Ordinal::ZERO),
+            LogFormat::JsonLines | LogFormat::CompressedJsonLines => LogPosition::default(),
+        }
+    }
+
+    /// Reads the log's own frames in so many bytes from a position on.
+    pub(super) fn frames_at(
+        &self,
+        seed: FrameSeed,
+        (from, length): (LogPosition, ByteLength),
+    ) -> Result<segment::Scan> {
+        let bytes = self.read(from.offset, length)?;
+        let start = ScanStart {
+            seed,
+            offset: from.offset,
+            next_ordinal: from.next_ordinal,
+        };
+        Ok(segment::scan(bytes, start))
+    }
+
+    /// Reads the lines in so many bytes from `from` on. What is cut off by that shows as a torn
+    /// tail.
+    pub(super) fn lines_at(&self, from: LogPosition, length: ByteLength) -> Result<LogScan> {
+        let bytes = self.read(from.offset, length)?;
+        Ok(self.lines(jsonl::scan(bytes, line_start(from)), None))
+    }
+
+    /// Whether a position in JSON lines is still one: a line ends or begins there. A last line
+    /// without its newline is consumed; what is appended to it without one makes another line of
+    /// both. Frames tell by themselves.
+    pub(crate) fn is_boundary(&self, position: LogPosition) -> Result<bool> {
+        let offset = position.offset;
+        let before = match (self.format, offset.get().checked_sub(1)) {
+            (LogFormat::JsonLines, Some(before)) => before,
+            _ => return Ok(true),
+        };
+        if offset.get() > self.stat.len.get() {
+            return Ok(false);
+        }
+        let around = self.read(ByteOffset::new(before), ByteLength::new(2))?;
+        Ok(matches!(around.as_ref(), [b'\n', ..] | [_] | [_, b'\n']))
+    }
+
     fn scan_some(&self, from: Option<LogPosition>, length: ByteLength) -> Result<LogScan> {
         match self.format {
             LogFormat::Native => self.scan_native(from, length),
@@ -116,29 +181,30 @@ impl OpenLog {
     }
 
     fn scan_native(&self, from: Option<LogPosition>, length: ByteLength) -> Result<LogScan> {
-        let (header, from, bytes) = if let Some(from) = from {
+        let own = |header: &SegmentHeader| LogPosition::at_first_frame(header.first_ordinal);
+        let (header, start, bytes) = if let Some(from) = from {
             let header = self.header()?;
-            self.check_reaches(from, self.stat.len)?;
-            (header, from, self.read(from.offset, length)?)
+            // Where the log's own records begin, the offset may be one of the segment before.
+            let is_own = from.next_ordinal > header.first_ordinal;
+            let start = if is_own { from } else { own(&header) };
+            self.check_reaches(start, self.stat.len)?;
+            (header, start, self.read(start.offset, length)?)
         } else {
             let bytes = self.read(ByteOffset::ZERO, length)?;
             let header = self.decode_header(&bytes)?;
-            let from = LogPosition {
-                offset: ByteOffset::new(HEADER_LENGTH.get()),
-                next_ordinal: header.first_ordinal,
-                bad_since_record: 0,
-            };
-            (header, from, bytes.slice(HEADER_BYTES..))
+            (header, own(&header), bytes.slice(HEADER_BYTES..))
         };
-        let start = ScanStart {
+        let scan = ScanStart {
             seed: header.seed(),
-            offset: from.offset,
-            next_ordinal: from.next_ordinal,
+            offset: start.offset,
+            next_ordinal: start.next_ordinal,
         };
         Ok(LogScan {
             stat: self.stat,
             thread_id: Some(header.thread_id),
-            inner: Inner::Native(segment::scan(bytes, start)),
+            own_from: header.first_ordinal,
+            inherited: InheritedScan::open(self, &header, from)?,
+            inner: Inner::Native(segment::scan(bytes, scan)),
         })
     }
 
@@ -166,12 +232,15 @@ impl OpenLog {
         LogScan {
             stat: self.stat,
             thread_id: None,
-            inner: Inner::Lines(Lines {
+            own_from: Ordinal::ZERO,
+            inherited: InheritedScan::default(),
+            inner: Inner::Lines(Box::new(Lines {
                 scan,
                 bad: None,
                 record: None,
+                line: RecordPlace::default(),
                 unpacking,
-            }),
+            })),
         }
     }
 }
@@ -189,13 +258,16 @@ const fn line_start(from: LogPosition) -> LineScanStart {
 pub struct LogScan {
     stat: FileStat,
     thread_id: Option<ThreadId>,
+    own_from: Ordinal,
+    /// What comes before the log's own records.
+    inherited: InheritedScan,
     inner: Inner,
 }
 
 #[derive(Debug)]
 enum Inner {
     Native(segment::Scan),
-    Lines(Lines),
+    Lines(Box<Lines>),
 }
 
 /// A line scan whose damage says which ordinals are missing for it: the next record tells.
@@ -206,14 +278,21 @@ struct Lines {
     bad: Option<Damage>,
     /// The record after it.
     record: Option<LogEvent>,
+    /// The line of the record given last. It ends before its newline: whether there is one yet
+    /// makes no difference.
+    line: RecordPlace,
     /// Where unpacking stopped, and why.
     unpacking: Option<(ByteOffset, CodecError)>,
 }
 
 impl LogScan {
-    /// Where reading goes on; what it is in the middle of a scan says nothing.
+    /// Where reading goes on; what it is in the middle of a scan says nothing. While it goes on
+    /// among inherited segments, the offset is one of the segment that holds the next record.
     #[must_use]
     pub fn position(&self) -> LogPosition {
+        if let Some(position) = self.inherited.position() {
+            return position;
+        }
         match &self.inner {
             Inner::Native(scan) => LogPosition {
                 offset: scan.whole_end(),
@@ -229,6 +308,25 @@ impl LogScan {
                 }
             }
         }
+    }
+
+    /// Where the batch lies that the record given last belongs to. What it is after damage says
+    /// nothing.
+    #[must_use]
+    pub fn record_place(&self) -> RecordPlace {
+        if let Some(place) = self.inherited.record_place() {
+            return place;
+        }
+        match &self.inner {
+            Inner::Native(scan) => RecordPlace::of_frames(scan),
+            Inner::Lines(lines) => lines.line,
+        }
+    }
+
+    /// Where reading goes on with the batch that the record given last belongs to.
+    #[must_use]
+    pub fn record_position(&self) -> LogPosition {
+        self.record_place().start
     }
 
     /// What the log ends with beyond its last whole batch or line, once the scan is exhausted. It
@@ -276,6 +374,12 @@ impl LogScan {
         self.thread_id
     }
 
+    /// The ordinal of the log's own first record: those before are inherited.
+    #[must_use]
+    pub const fn own_from(&self) -> Ordinal {
+        self.own_from
+    }
+
     /// What the file's metadata said before it was read.
     #[must_use]
     pub const fn stat(&self) -> FileStat {
@@ -287,6 +391,9 @@ impl Iterator for LogScan {
     type Item = LogEvent;
 
     fn next(&mut self) -> Option<LogEvent> {
+        if let Some(event) = self.inherited.next() {
+            return Some(event);
+        }
         match &mut self.inner {
             Inner::Native(scan) => scan.next().map(|event| match event {
                 ScanEvent::Record(record) => LogEvent::Record(record),
@@ -311,7 +418,17 @@ impl Lines {
         loop {
             let next_ordinal = self.scan.state().next_ordinal;
             match self.scan.next() {
-                Some(LineEvent::Record { record, .. }) => {
+                Some(LineEvent::Record { record, offset }) => {
+                    let at = |offset, next_ordinal| LogPosition {
+                        offset,
+                        next_ordinal,
+                        bad_since_record: 0,
+                    };
+                    let end = offset.plus(record.body.len() as u64);
+                    self.line = RecordPlace {
+                        start: at(offset, record.ordinal),
+                        end: at(end, record.ordinal.next()),
+                    };
                     let Some(mut bad) = self.bad.take() else {
                         return Some(LogEvent::Record(record));
                     };

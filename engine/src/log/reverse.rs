@@ -7,10 +7,13 @@
 use std::path::Path;
 
 use selvedge_codec::jsonl::{self, LineScanStart};
-use selvedge_codec::segment::{FrameSeed, WalkBack, WalkBackEvent, WalkBackStart, walk_back};
+use selvedge_codec::segment::{
+    FrameSeed, HEADER_BYTES, WalkBack, WalkBackEvent, WalkBackStart, walk_back,
+};
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal};
 
-use super::{LogEvent, LogPosition, OpenLog};
+use super::inherited::{OpenPart, Part, open_part};
+use super::{LogEvent, LogPosition, OpenLog, RecordPlace};
 use crate::Result;
 use crate::disk::Disk;
 use crate::home::LogFormat;
@@ -20,11 +23,25 @@ const PIECE: ByteLength = ByteLength::new(256 << 10);
 
 /// The events of a log, newest first, read in pieces from the tail.
 #[derive(Debug)]
-pub struct ReverseReader {
-    log: OpenLog,
+pub struct ReverseReader<'d> {
+    at: Place<'d>,
     /// The ordinal after the records that are still to be given, where that is known.
     before: Option<Ordinal>,
     way: Way,
+    /// Whether anything was given yet of the file that is read.
+    is_begun: bool,
+    /// The inherited segments before the file that is read, the next one last.
+    parts: Vec<Part>,
+    /// Where the batch of the record given last lies.
+    place: Option<RecordPlace>,
+}
+
+/// The file that is read.
+#[derive(Debug)]
+enum Place<'d> {
+    /// The log's own; for a native log with the ordinal of its first record.
+    Own(OpenLog<'d>, Ordinal),
+    Inherited(OpenPart<'d>, Part),
 }
 
 /// How the events before are found.
@@ -38,8 +55,9 @@ enum Way {
 
 /// What comes next.
 enum Step {
-    Event(LogEvent),
-    /// Nothing: the log's front was reached.
+    /// An event, and where its batch or line lies, where that is known.
+    Event(LogEvent, Option<RecordPlace>),
+    /// Nothing: the file's front was reached.
     Front,
     /// Only a forward scan tells.
     Unclear,
@@ -50,30 +68,47 @@ enum Step {
 ///
 /// # Errors
 /// As [`super::read_log`].
-pub fn read_log_backwards(
-    disk: &dyn Disk,
+pub fn read_log_backwards<'d>(
+    disk: &'d dyn Disk,
     file: &Path,
     format: LogFormat,
     from: Option<LogPosition>,
-) -> Result<ReverseReader> {
-    let log = OpenLog::open(disk, file, format)?;
-    let way = match (format, from) {
+) -> Result<ReverseReader<'d>> {
+    ReverseReader::over(OpenLog::open(disk, file, format)?, from)
+}
+
+/// The log's first ordinal, the inherited parts that are asked for, and the way to begin with.
+fn begin(log: &OpenLog<'_>, from: Option<LogPosition>) -> Result<(Ordinal, Vec<Part>, Way)> {
+    Ok(match (log.format(), from) {
         (LogFormat::Native, from) => {
-            let end = from.map_or(log.stat().len.get(), |from| from.offset.get());
-            Way::Frames(Frames::ending_at(&log, ByteOffset::new(end))?)
+            let header = log.header()?;
+            let (first, mut parts) = (header.first_ordinal, log.parts(&header)?);
+            let way = match from.filter(|from| from.next_ordinal <= first) {
+                Some(from) => {
+                    parts.retain(|part| part.first_ordinal < from.next_ordinal);
+                    Way::Scanned(Vec::new())
+                }
+                None => {
+                    let end = from.map_or(log.stat().len.get(), |from| from.offset.get());
+                    let seed = header.seed();
+                    Way::Frames(Frames::ending_at(log, seed, ByteOffset::new(end))?)
+                }
+            };
+            (first, parts, way)
         }
-        (LogFormat::JsonLines, Some(from)) => Way::Lines(Lines {
-            end: from.offset,
-            next_ordinal: from.next_ordinal,
-            found: Vec::new(),
-            has_explicit_ordinals: false,
-        }),
-        (_, from) => Way::Scanned(scanned(&log, from.map(Bound::of))?),
-    };
-    Ok(ReverseReader {
-        log,
-        before: from.map(|from| from.next_ordinal),
-        way,
+        (LogFormat::JsonLines, Some(from)) => {
+            let lines = Lines {
+                end: from.offset,
+                next_ordinal: from.next_ordinal,
+                found: Vec::new(),
+                has_explicit_ordinals: false,
+            };
+            (Ordinal::ZERO, Vec::new(), Way::Lines(lines))
+        }
+        (_, from) => {
+            let way = Way::Scanned(scanned(log.scan(None)?, from.map(Bound::of)));
+            (Ordinal::ZERO, Vec::new(), way)
+        }
     })
 }
 
@@ -97,51 +132,162 @@ impl Bound {
     fn is_to_come(&self, event: &LogEvent) -> bool {
         match event {
             LogEvent::Record(record) => self.ordinal.is_none_or(|end| record.ordinal < end),
-            LogEvent::Damage(damage) => damage.offset < self.offset,
+            // A gap of no bytes lies right before the record that was given last.
+            LogEvent::Damage(damage) => {
+                damage.offset < self.offset
+                    || damage.offset == self.offset
+                        && damage.length == ByteLength::ZERO
+                        && self.ordinal.is_some_and(|end| damage.next_ordinal <= end)
+            }
         }
     }
 }
 
 /// What a forward scan gives up to the bound, oldest first.
-fn scanned(log: &OpenLog, bound: Option<Bound>) -> Result<Vec<LogEvent>> {
+fn scanned(scan: impl Iterator<Item = LogEvent>, bound: Option<Bound>) -> Vec<LogEvent> {
     let is_to_come = |event: &LogEvent| bound.is_none_or(|bound| bound.is_to_come(event));
-    Ok(log.scan(None)?.take_while(is_to_come).collect())
+    scan.take_while(is_to_come).collect()
 }
 
-impl ReverseReader {
-    fn step(&mut self) -> Result<Option<LogEvent>> {
-        let (step, offset) = match &mut self.way {
-            Way::Frames(frames) => {
-                let step = frames.step(&self.log, self.before)?;
-                (step, frames.walk.whole_start())
-            }
-            Way::Lines(lines) => (lines.step(&self.log)?, lines.end),
-            Way::Scanned(events) => return Ok(events.pop()),
-        };
-        match step {
-            Step::Event(event) => Ok(Some(event)),
-            Step::Front => Ok(None),
-            Step::Unclear => {
-                let ordinal = self.before;
-                let mut events = scanned(&self.log, Some(Bound { ordinal, offset }))?;
-                let event = events.pop();
-                self.way = Way::Scanned(events);
-                Ok(event)
-            }
+impl<'d> Place<'d> {
+    const fn log(&self) -> &OpenLog<'d> {
+        match self {
+            Self::Own(log, _) => log,
+            Self::Inherited(open, _) => &open.log,
         }
+    }
+
+    /// The ordinal that the file's first record should have.
+    const fn first_ordinal(&self) -> Ordinal {
+        match self {
+            Self::Own(_, first) => *first,
+            Self::Inherited(_, part) => part.first_ordinal,
+        }
+    }
+
+    /// What a forward scan of this file alone gives up to the bound, oldest first.
+    fn scanned(&self, bound: Option<Bound>) -> Result<Vec<LogEvent>> {
+        Ok(match self {
+            Self::Own(log, first) if log.format() == LogFormat::Native => {
+                let start = LogPosition {
+                    offset: ByteOffset::new(HEADER_BYTES as u64),
+                    next_ordinal: *first,
+                    bad_since_record: 0,
+                };
+                scanned(log.scan(Some(start))?, bound)
+            }
+            Self::Own(log, _) => scanned(log.scan(None)?, bound),
+            Self::Inherited(open, part) => scanned(open.scan(part.clone(), None)?, bound),
+        })
     }
 }
 
-impl Iterator for ReverseReader {
+impl<'d> ReverseReader<'d> {
+    /// Reads an open log backwards.
+    pub(crate) fn over(log: OpenLog<'d>, from: Option<LogPosition>) -> Result<Self> {
+        let disk = log.disk();
+        let (first, parts, way) = begin(&log, from)?;
+        let mut reader = Self {
+            at: Place::Own(log, first),
+            before: from.map(|from| from.next_ordinal),
+            way,
+            is_begun: false,
+            parts,
+            place: None,
+        };
+        if let Some(from) = from.filter(|from| from.next_ordinal <= first) {
+            reader.enter_part(disk, Some(from))?;
+        }
+        Ok(reader)
+    }
+
+    /// Where the batch lies that the record given last belongs to; `None` where that is not
+    /// known, and after damage.
+    pub(crate) const fn record_place(&self) -> Option<RecordPlace> {
+        self.place
+    }
+
+    fn step(&mut self) -> Result<Option<LogEvent>> {
+        loop {
+            let (step, offset) = match &mut self.way {
+                Way::Frames(frames) => {
+                    let step = frames.step(self.at.log(), self.before)?;
+                    let lacks_records = self
+                        .before
+                        .is_some_and(|before| before != self.at.first_ordinal());
+                    match step {
+                        Step::Front if lacks_records => (Step::Unclear, frames.walk.whole_start()),
+                        step => (step, frames.walk.whole_start()),
+                    }
+                }
+                Way::Lines(lines) => (lines.step(self.at.log())?, lines.end),
+                Way::Scanned(events) => {
+                    let event = events.pop().map(|event| Step::Event(event, None));
+                    (event.unwrap_or(Step::Front), ByteOffset::ZERO)
+                }
+            };
+            match step {
+                Step::Event(event, place) => {
+                    self.place = match &self.at {
+                        Place::Own(..) => place,
+                        Place::Inherited(_, part) => place.map(|at| at.up_to(part.next_ordinal)),
+                    };
+                    return Ok(Some(event));
+                }
+                Step::Unclear => {
+                    let ordinal = self.before;
+                    // Of an inherited segment all is wanted as long as nothing was given.
+                    let is_bounded = self.is_begun || matches!(self.at, Place::Own(..));
+                    let bound = is_bounded.then_some(Bound { ordinal, offset });
+                    self.way = Way::Scanned(self.at.scanned(bound)?);
+                }
+                Step::Front if self.parts.is_empty() => return Ok(None),
+                Step::Front => self.enter_part(self.at.log().disk(), None)?,
+            }
+        }
+    }
+
+    /// Goes on in the inherited segment before, from its end or from a position in it.
+    fn enter_part(&mut self, disk: &'d dyn Disk, from: Option<LogPosition>) -> Result<()> {
+        let Some(mut part) = self.parts.pop() else {
+            return Ok(());
+        };
+        let from = from.filter(|from| from.next_ordinal < part.next_ordinal);
+        if let Some(from) = from {
+            part.next_ordinal = from.next_ordinal;
+        }
+        self.before = Some(part.next_ordinal);
+        self.is_begun = false;
+        self.way = match open_part(disk, &part)? {
+            Err(why) => Way::Scanned(vec![LogEvent::Damage(part.lost(why))]),
+            Ok(open) => {
+                let end = open.log.stat().len.get();
+                let end = ByteOffset::new(from.map_or(end, |from| from.offset.get().min(end)));
+                let frames = Frames::ending_at(&open.log, open.seed(), end)?;
+                self.at = Place::Inherited(open, part);
+                Way::Frames(frames)
+            }
+        };
+        Ok(())
+    }
+}
+
+impl Iterator for ReverseReader<'_> {
     type Item = Result<LogEvent>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let event = self.step();
         match &event {
-            Ok(Some(LogEvent::Record(record))) => self.before = Some(record.ordinal),
-            Ok(_) => {}
+            Ok(Some(LogEvent::Record(record))) => {
+                self.before = Some(record.ordinal);
+                self.is_begun = true;
+            }
+            Ok(_) => self.is_begun = true,
             // An error is told once.
-            Err(_) => self.way = Way::Scanned(Vec::new()),
+            Err(_) => {
+                self.way = Way::Scanned(Vec::new());
+                self.parts = Vec::new();
+            }
         }
         event.transpose()
     }
@@ -152,21 +298,45 @@ impl Iterator for ReverseReader {
 struct Frames {
     seed: FrameSeed,
     walk: WalkBack,
+    /// Whether a record was given.
+    is_begun: bool,
 }
 
 impl Frames {
-    fn ending_at(log: &OpenLog, end: ByteOffset) -> Result<Self> {
-        let seed = log.header()?.seed();
+    fn ending_at(log: &OpenLog<'_>, seed: FrameSeed, end: ByteOffset) -> Result<Self> {
         let walk = walk_piece(log, seed, (end, PIECE))?;
-        Ok(Self { seed, walk })
+        Ok(Self {
+            seed,
+            walk,
+            is_begun: false,
+        })
     }
 
-    fn step(&mut self, log: &OpenLog, before: Option<Ordinal>) -> Result<Step> {
+    /// Where the batch of the record given last lies.
+    fn place(&self) -> Option<RecordPlace> {
+        let at = |offset, next_ordinal| LogPosition {
+            offset,
+            next_ordinal,
+            bad_since_record: 0,
+        };
+        let (first, next) = self.walk.batch_ordinals()?;
+        Some(RecordPlace {
+            start: at(self.walk.whole_start(), first),
+            end: at(self.walk.batch_end(), next),
+        })
+    }
+
+    fn step(&mut self, log: &OpenLog<'_>, before: Option<Ordinal>) -> Result<Step> {
         loop {
             return Ok(match self.walk.next() {
                 Some(WalkBackEvent::Record(record)) => match before {
+                    // The rest of a batch that is asked for in part.
+                    Some(before) if record.ordinal >= before && !self.is_begun => continue,
                     Some(before) if record.ordinal.next() != before => Step::Unclear,
-                    _ => Step::Event(LogEvent::Record(record)),
+                    _ => {
+                        self.is_begun = true;
+                        Step::Event(LogEvent::Record(record), self.place())
+                    }
                 },
                 Some(WalkBackEvent::NeedMore { at_least }) => {
                     let length = at_least.max(PIECE);
@@ -183,7 +353,7 @@ impl Frames {
 
 /// A walk over the piece of this length before `end`.
 fn walk_piece(
-    log: &OpenLog,
+    log: &OpenLog<'_>,
     seed: FrameSeed,
     (end, length): (ByteOffset, ByteLength),
 ) -> Result<WalkBack> {
@@ -206,17 +376,17 @@ struct Lines {
     /// The ordinal after the records before.
     next_ordinal: Ordinal,
     /// What is left to give of the last piece, oldest first.
-    found: Vec<LogEvent>,
+    found: Vec<(LogEvent, RecordPlace)>,
     /// Whether a later record carries its ordinal in its line: then a bad line before may have
     /// taken one.
     has_explicit_ordinals: bool,
 }
 
 impl Lines {
-    fn step(&mut self, log: &OpenLog) -> Result<Step> {
+    fn step(&mut self, log: &OpenLog<'_>) -> Result<Step> {
         loop {
-            if let Some(event) = self.found.pop() {
-                return Ok(Step::Event(event));
+            if let Some((event, place)) = self.found.pop() {
+                return Ok(Step::Event(event, Some(place)));
             }
             if self.end == ByteOffset::ZERO {
                 return Ok(Step::Front);
@@ -228,18 +398,21 @@ impl Lines {
     }
 
     /// Reads the lines before. `false` when their ordinals can't be told.
-    fn read_piece(&mut self, log: &OpenLog) -> Result<bool> {
+    fn read_piece(&mut self, log: &OpenLog<'_>) -> Result<bool> {
         let (offset, bytes) = self.lines_before(log)?;
         let start = LineScanStart {
             offset,
             ..LineScanStart::default()
         };
         let mut scan = log.lines(jsonl::scan(bytes, start), None);
-        let mut found: Vec<LogEvent> = scan.by_ref().collect();
+        let mut found = Vec::new();
+        while let Some(event) = scan.next() {
+            found.push((event, scan.record_place()));
+        }
         let records = scan.position().next_ordinal.get();
         let has_damage = found
             .iter()
-            .any(|event| matches!(event, LogEvent::Damage(_)));
+            .any(|(event, _)| matches!(event, LogEvent::Damage(_)));
         self.has_explicit_ordinals |= scan.has_explicit_ordinals();
         let Some(first) = self.next_ordinal.get().checked_sub(records) else {
             return Ok(false);
@@ -247,7 +420,9 @@ impl Lines {
         if has_damage && self.has_explicit_ordinals || scan.torn_tail().is_some() {
             return Ok(false);
         }
-        for event in &mut found {
+        for (event, place) in &mut found {
+            place.start.next_ordinal = place.start.next_ordinal.plus(first);
+            place.end.next_ordinal = place.end.next_ordinal.plus(first);
             match event {
                 LogEvent::Record(record) => record.ordinal = record.ordinal.plus(first),
                 LogEvent::Damage(damage) => {
@@ -263,7 +438,7 @@ impl Lines {
     }
 
     /// Whole lines before the end, about a piece of them, and where they begin.
-    fn lines_before(&self, log: &OpenLog) -> Result<(ByteOffset, bytes::Bytes)> {
+    fn lines_before(&self, log: &OpenLog<'_>) -> Result<(ByteOffset, bytes::Bytes)> {
         let mut length = PIECE.get();
         loop {
             let from = self.end.get().saturating_sub(length);

@@ -1,6 +1,6 @@
 //! Projecting one log: from its start, or what it has grown by.
 
-use selvedge_codec::{ByteLength, ByteOffset, Ordinal, ThreadId};
+use selvedge_codec::{ByteLength, Ordinal, ThreadId};
 
 use super::{Checkpoint, Folded, LogIdentity, ProjectedThread, Projector, TurnChange};
 use crate::Result;
@@ -60,7 +60,7 @@ enum Start {
 
 impl Start {
     /// `None` where the log must be read from its start.
-    fn of(log: &OpenLog, base: &ProjectedThread) -> Result<Option<Self>> {
+    fn of(log: &OpenLog<'_>, base: &ProjectedThread) -> Result<Option<Self>> {
         let checkpoint = &base.checkpoint;
         let position = checkpoint.position;
         if base.format != log.format() {
@@ -76,25 +76,15 @@ impl Start {
         let has_grown = log.stat().len > checkpoint.file_len;
         let goes_on = match log.format() {
             LogFormat::Native => log.header()?.thread_id == base.summary.thread_id,
-            LogFormat::JsonLines => has_grown && is_line_boundary(log, position.offset)?,
+            LogFormat::JsonLines => has_grown && log.is_boundary(position)?,
             LogFormat::CompressedJsonLines => false,
         };
         Ok(goes_on.then_some(Self::At(position)))
     }
 }
 
-/// Whether a line ends or begins at `offset`. A last line without its newline is consumed; what
-/// is appended to it without one makes another line of both.
-fn is_line_boundary(log: &OpenLog, offset: ByteOffset) -> Result<bool> {
-    let Some(before) = offset.get().checked_sub(1) else {
-        return Ok(true);
-    };
-    let around = log.read(ByteOffset::new(before), ByteLength::new(2))?;
-    Ok(matches!(around.as_ref(), [b'\n', ..] | [_] | [_, b'\n']))
-}
-
 fn resume(
-    log: &OpenLog,
+    log: &OpenLog<'_>,
     path: &LogPath,
     (base, start): (ProjectedThread, Start),
 ) -> Result<Projection> {
@@ -119,7 +109,7 @@ fn resume(
 }
 
 fn projection(
-    log: &OpenLog,
+    log: &OpenLog<'_>,
     (folded, checkpoint): (Folded, Checkpoint),
     from_start: bool,
 ) -> Projection {
@@ -153,14 +143,20 @@ fn checkpoint_of(scan: &LogScan) -> Checkpoint {
 }
 
 fn take_all(projector: &mut Projector, scan: &mut LogScan) {
-    for event in scan {
-        take(projector, &event);
+    let own_from = scan.own_from();
+    while let Some(event) = scan.next() {
+        match event {
+            LogEvent::Record(record) if record.ordinal < own_from => {
+                projector.apply_inherited_at(&record, scan.record_place());
+            }
+            event => take(projector, &event, scan),
+        }
     }
 }
 
-fn take(projector: &mut Projector, event: &LogEvent) {
+fn take(projector: &mut Projector, event: &LogEvent, scan: &LogScan) {
     match event {
-        LogEvent::Record(record) => projector.apply(record),
+        LogEvent::Record(record) => projector.apply_at(record, scan.record_place()),
         LogEvent::Damage(damage) => projector.note_damage(damage),
     }
 }
@@ -194,12 +190,12 @@ fn settle(path: &LogPath, mut scan: LogScan) -> Projector {
     while projector.settled_owner().is_none()
         && let Some(event) = scan.next()
     {
-        take(&mut projector, &event);
+        take(&mut projector, &event, &scan);
     }
     projector
 }
 
-fn open(disk: &dyn Disk, home: &Home, path: &LogPath) -> Result<OpenLog> {
+fn open<'d>(disk: &'d dyn Disk, home: &Home, path: &LogPath) -> Result<OpenLog<'d>> {
     // A path without a log's ending is no log's; read as JSON lines, its bytes say so.
     let format = LogFormat::of_file_name(path.file_name()).unwrap_or(LogFormat::JsonLines);
     OpenLog::open(disk, &home.log_file(path), format)
