@@ -6,12 +6,12 @@ use std::sync::Arc;
 use selvedge_codec::view::MetadataPatch;
 use selvedge_codec::{Ordinal, ThreadId};
 use selvedge_engine::log::NewThread;
+use selvedge_engine::store::ForkSource;
 use selvedge_engine::thread::ThreadSummary;
 use selvedge_engine::{Error, InvalidRequest, Result};
 use selvedge_store::{ForkThread, ResumeThread, RolledBackThread};
 
 use crate::live_thread::{LiveThread, ThreadState};
-use crate::pending::ForkSource;
 use crate::registry::{
     Delete, Fork, Forked, Move, MoveTo, ResumeWith, RollBack, UpdateMetadata, registry_error,
 };
@@ -58,6 +58,7 @@ impl Selvedge {
 
     pub(crate) async fn fork(&self, fork: ForkThread, with_summary: bool) -> Result<Forked> {
         self.core.check_open()?;
+        let may_exist = fork.start.thread_id.is_some();
         let thread_id = fork.start.thread_id.unwrap_or_else(ThreadId::generate);
         if fork.start.ephemeral {
             return Err(InvalidRequest::Ephemeral(thread_id).into());
@@ -86,6 +87,7 @@ impl Selvedge {
                 created_at,
                 meta,
             },
+            may_exist,
             with_summary,
         };
         self.core.registry.ask(asked).await.map_err(registry_error)

@@ -16,7 +16,6 @@ mod live_thread;
 mod local_store;
 mod manager;
 mod options;
-mod pending;
 mod reads;
 mod registry;
 mod selvedge;

@@ -59,6 +59,9 @@ pub(crate) struct ThreadShared {
     /// Set before any waiter can learn that the actor ends, so that whoever was told so and
     /// resumes the thread at once is not given the old actor again.
     ending: AtomicBool,
+    /// Whether somebody has started or resumed the thread; it is live for operations alone
+    /// otherwise. Set before any waiter can learn that it is live.
+    kept: AtomicBool,
     /// Whether the log is in the set of those that the indexer will look at.
     pub(crate) awaits_index: AtomicBool,
     /// Tells the thread's subscribers what they may see.
@@ -72,8 +75,17 @@ impl ThreadShared {
             thread_id,
             ephemeral,
             ending: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
             awaits_index: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn keep(&self) {
+        self.kept.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn is_ending(&self) -> bool {

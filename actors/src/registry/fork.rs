@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::pending::{ForkSource, Pending as _};
 use kameo::message::{Context, Message};
 use kameo::reply::DelegatedReply;
 use selvedge_codec::{Ordinal, ThreadId};
 use selvedge_engine::log::NewThread;
+use selvedge_engine::store::ForkSource;
 use selvedge_engine::thread::{ForkPoint, ThreadSummary};
 use selvedge_engine::{InvalidRequest, Result};
 
 use super::queue::{ForkReply, Maker, State};
+use super::start::check_new;
 use super::{Event, Registry, send};
 use crate::feed::Gate;
 use crate::live_thread::ThreadRef;
@@ -22,6 +23,8 @@ pub(crate) struct Fork {
     pub(crate) source: ForkSource,
     pub(crate) point: ForkPoint,
     pub(crate) new: NewThread,
+    /// Whether somebody chose the id, so that there may be such a thread already.
+    pub(crate) may_exist: bool,
     /// Whether to tell what is known of the fork. That takes another look at it.
     pub(crate) with_summary: bool,
 }
@@ -63,10 +66,13 @@ impl Registry {
     fn make_fork(&mut self, thread_id: ThreadId, fork: Fork) -> tokio::task::Id {
         let (store, pool) = (Arc::clone(&self.store), self.env.pool.clone());
         let making = spawn::owned_task(&mut self.tasks, async move {
-            let Fork {
-                source, point, new, ..
-            } = fork;
-            let log = pool.run(move || store.fork(&source, &point, new)).await;
+            let make = move || {
+                if fork.may_exist {
+                    check_new(&store, thread_id)?;
+                }
+                store.fork(&fork.source, &fork.point, fork.new)
+            };
+            let log = pool.run(make).await;
             Event::Opened {
                 thread_id,
                 log: log.and_then(|log| log).map(Box::new),
@@ -78,9 +84,7 @@ impl Registry {
     /// A new thread is live: its maker is told.
     pub(super) fn made(&mut self, thread: &Arc<ThreadRef>, maker: Maker) {
         let thread_id = thread.shared.thread_id;
-        if let Some(live) = self.live(thread_id) {
-            live.is_kept = true;
-        }
+        thread.shared.keep();
         match maker {
             Maker::Start(reply) => send(reply, Ok(Arc::clone(thread))),
             Maker::Fork(fork) if fork.with_summary => {

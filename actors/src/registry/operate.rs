@@ -67,8 +67,6 @@ pub(super) enum Operation {
 #[derive(Debug)]
 pub(super) struct Operated {
     thread: Arc<ThreadRef>,
-    /// Whether the thread is to stay live.
-    keep: bool,
     /// The operation, when the thread ended before it had begun.
     again: Option<Box<Operation>>,
 }
@@ -146,7 +144,6 @@ impl Registry {
             && Arc::ptr_eq(&live.thread, &operated.thread)
         {
             live.uses.retain(|used_by| *used_by != task);
-            live.is_kept |= operated.keep;
         }
         if let Some(operation) = operated.again {
             let entry = self.threads.entry(thread_id).or_default();
@@ -193,26 +190,25 @@ impl Operation {
     }
 
     async fn run(self, env: &ThreadEnv, thread: Arc<ThreadRef>) -> Operated {
-        let (keep, again) = match self {
+        let again = match self {
             Self::Resume { changes, reply } => {
                 let done = change_metadata(env, &thread, &changes).await;
                 let done = done.map(|done| Done {
                     answer: (Arc::clone(&thread), done.answer),
                     gate: done.gate,
                 });
-                let keep = done.is_ok();
-                let again = answer(reply, done).map(|reply| Self::Resume { changes, reply });
-                (keep, again)
+                if done.is_ok() {
+                    thread.shared.keep();
+                }
+                answer(reply, done).map(|reply| Self::Resume { changes, reply })
             }
             Self::Metadata { patch, reply } => {
                 let done = change_metadata(env, &thread, &patch).await;
-                let again = answer(reply, done).map(|reply| Self::Metadata { patch, reply });
-                (false, again)
+                answer(reply, done).map(|reply| Self::Metadata { patch, reply })
             }
             Self::RollBack { turns, reply } => {
                 let done = roll_back(env, &thread, turns).await;
-                let again = answer(reply, done).map(|reply| Self::RollBack { turns, reply });
-                (false, again)
+                answer(reply, done).map(|reply| Self::RollBack { turns, reply })
             }
             Self::Forked(fork) => {
                 let summary = read_settled(env, thread.shared.thread_id).await;
@@ -222,12 +218,11 @@ impl Operation {
                 });
                 send(fork.reply, forked);
                 drop(fork.gate);
-                (false, None)
+                None
             }
         };
         Operated {
             thread,
-            keep,
             again: again.map(Box::new),
         }
     }

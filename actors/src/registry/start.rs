@@ -6,6 +6,7 @@ use kameo::message::{Context, Message};
 use kameo::reply::DelegatedReply;
 use selvedge_codec::{Item, ThreadId, UtcMicros};
 use selvedge_engine::log::{NewThread, ThreadLog};
+use selvedge_engine::store::Store;
 use selvedge_engine::{Error, InvalidRequest, Result};
 
 use super::queue::{Maker, State};
@@ -74,14 +75,19 @@ impl Registry {
     fn check_new(&mut self, thread_id: ThreadId, log: Box<ThreadLog>) -> tokio::task::Id {
         let (store, pool) = (Arc::clone(&self.store), self.env.pool.clone());
         let opening = spawn::owned_task(&mut self.tasks, async move {
-            let found = pool.run(move || store.find(thread_id)).await;
-            let log = match found.and_then(|found| found) {
-                Ok(_) => Err(InvalidRequest::ThreadExists(thread_id).into()),
-                Err(Error::ThreadNotFound { .. }) => Ok(log),
-                Err(error) => Err(error),
-            };
+            let checked = pool.run(move || check_new(&store, thread_id)).await;
+            let log = checked.and_then(|checked| checked).map(|()| log);
             Event::Opened { thread_id, log }
         });
         opening.id()
+    }
+}
+
+/// Refuses an id that a thread of the home has. Blocks.
+pub(super) fn check_new(store: &Store, thread_id: ThreadId) -> Result<()> {
+    match store.find(thread_id) {
+        Ok(_) => Err(InvalidRequest::ThreadExists(thread_id).into()),
+        Err(Error::ThreadNotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }

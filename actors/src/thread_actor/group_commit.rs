@@ -177,7 +177,10 @@ impl ThreadActor {
         } else {
             self.ready_to_write().await?;
             self.off_runtime(move |log| {
-                log.make_ready()?;
+                // A new thread comes to the disk with a batch that can be written, or not at all.
+                if log.state() != LogState::Deferred {
+                    log.make_ready()?;
+                }
                 Ok(write_group(log, batches))
             })
             .await

@@ -250,11 +250,6 @@ impl PartScan {
         Some(RecordPlace::of_frames(frames).up_to(self.part.next_ordinal))
     }
 
-    /// Where the batch ends whose records were given last.
-    pub(super) fn whole_end(&self) -> Option<ByteOffset> {
-        self.frames.as_ref().map(segment::Scan::whole_end)
-    }
-
     fn last(&mut self) -> Option<LogEvent> {
         let frames = self.frames.take()?;
         let reached = frames.next_ordinal();

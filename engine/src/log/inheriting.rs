@@ -253,21 +253,20 @@ fn write_down(
     }
     put?;
     let end = ByteOffset::new(end);
-    let name = name_of(disk, &written, (SegmentNumber::FIRST, next_ordinal, end))?;
+    let log = OpenLog::open(disk, &written, LogFormat::Native)?;
+    let name = name_in(&log, (SegmentNumber::FIRST, next_ordinal, end))?;
     let to = dir.join(name.to_string());
     disk.rename(&written, &to)
         .map_err(|error| Error::io("rename", &written, error))
 }
 
 /// The name of a segment that is inherited up to `next_ordinal`, whose batch ends at `end`.
-pub(crate) fn name_of(
-    disk: &dyn Disk,
-    file: &Path,
+pub(super) fn name_in(
+    log: &OpenLog<'_>,
     (segment, next_ordinal, end): (SegmentNumber, Ordinal, ByteOffset),
 ) -> Result<InheritedName> {
-    let log = OpenLog::open(disk, file, LogFormat::Native)?;
     // Without a frame there is nothing to be mistaken about.
-    let last_frame = last_frame(&log, end)?.map_or(0, |(_, checksum)| checksum);
+    let last_frame = last_frame(log, end)?.map_or(0, |(_, checksum)| checksum);
     Ok(InheritedName {
         segment,
         next_ordinal,

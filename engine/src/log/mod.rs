@@ -1,6 +1,7 @@
 //! Logs: the truth. Readers never change a file; a [`ThreadLog`] is the only writer of its own.
 
 mod context;
+mod cutting;
 mod draft;
 mod effective;
 mod failing;
@@ -31,13 +32,12 @@ mod writer;
 mod tests;
 
 pub use context::{DurableDirs, LogContext};
+pub(crate) use cutting::CutLog;
 pub use effective::effective;
 pub(crate) use effective::still_counts;
 pub(crate) use forward::ForwardReader;
 pub use history::{History, load_history};
-pub(crate) use inherited::Part;
 pub use inherited::remove_inherited;
-pub(crate) use inheriting::{Inheritance, Source, name_of};
 pub use numbering::Numbering;
 pub use position::{Damage, LogEvent, LogPosition, RecordPlace};
 pub(crate) use reader::OpenLog;

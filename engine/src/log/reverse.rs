@@ -339,8 +339,7 @@ impl Frames {
                     }
                 },
                 Some(WalkBackEvent::NeedMore { at_least }) => {
-                    let length = at_least.max(PIECE);
-                    let piece = (self.walk.whole_start(), length);
+                    let piece = (self.walk.whole_start(), at_least);
                     self.walk = walk_piece(log, self.seed, piece)?;
                     continue;
                 }
@@ -351,12 +350,13 @@ impl Frames {
     }
 }
 
-/// A walk over the piece of this length before `end`.
-fn walk_piece(
+/// A walk over the piece of this length before `end`, or a usual one if that is longer.
+pub(super) fn walk_piece(
     log: &OpenLog<'_>,
     seed: FrameSeed,
     (end, length): (ByteOffset, ByteLength),
 ) -> Result<WalkBack> {
+    let length = length.max(PIECE);
     let from = ByteOffset::new(end.get().saturating_sub(length.get()));
     let bytes = log.read(from, ByteLength::new(end.get().saturating_sub(from.get())))?;
     Ok(walk_back(

@@ -161,6 +161,11 @@ impl ThreadLog {
         &self.path
     }
 
+    /// The file's identity, once it is made.
+    pub(crate) const fn inode(&self) -> u64 {
+        self.inode
+    }
+
     /// How its bytes are laid out.
     #[must_use]
     pub const fn format(&self) -> LogFormat {

@@ -1,9 +1,10 @@
 //! How far a log was projected, and what came of it.
 
-use selvedge_codec::ByteLength;
+use selvedge_codec::{ByteLength, ThreadId};
 use serde::{Deserialize, Serialize};
 
 use super::FoldState;
+use super::meta::blank;
 use crate::disk::FileStat;
 use crate::home::LogFormat;
 use crate::log::LogPosition;
@@ -29,6 +30,36 @@ impl Checkpoint {
         self.file_len == stat.len
             && self.mtime_nanos == stat.mtime_nanos
             && self.inode == stat.inode
+    }
+}
+
+impl ProjectedThread {
+    /// What a fork's own records are projected on, if it inherits all of this log as far as it was
+    /// projected; `None` where only the records tell. `own` is where the fork's own records begin.
+    pub(crate) fn inherited_by(&self, fork: ThreadId, own: Checkpoint) -> Option<Self> {
+        // What is copied from a log of JSON lines lies elsewhere in the segment that it makes, and
+        // what was no record there is not inherited.
+        if self.format != LogFormat::Native {
+            return None;
+        }
+        let summary = &self.summary;
+        Some(Self {
+            summary: ThreadSummary {
+                thread_id: fork,
+                first_user_message: summary.first_user_message.clone(),
+                preview: summary.preview.clone(),
+                model: summary.model.clone(),
+                reasoning_effort: summary.reasoning_effort.clone(),
+                approval_mode: summary.approval_mode.clone(),
+                token_usage: summary.token_usage.clone(),
+                item_count: summary.item_count,
+                damaged_count: summary.damaged_count,
+                ..blank()
+            },
+            format: LogFormat::Native,
+            checkpoint: own,
+            fold: self.fold.inherited()?,
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::TurnChange;
-use super::meta::{Explicit, apply_patch, cut_texts, describe, update};
+use super::meta::{Explicit, apply_patch, changes_inherited, cut_texts, describe, update};
 use super::turns::{TurnFold, TurnState};
 use super::words::{bounded, cut, first_words, preview_of};
 use crate::CorruptReason;
@@ -39,6 +39,8 @@ pub struct FoldState {
     user_time: Option<UtcMicros>,
     /// What the log has said explicitly.
     explicit: Explicit,
+    /// Whether patches have changed what a fork would inherit, so that only the records tell that.
+    is_patched: bool,
     turns: TurnState,
 }
 
@@ -75,6 +77,16 @@ impl FoldState {
     #[must_use]
     pub const fn has_explicit_git(&self) -> bool {
         self.explicit.git.any()
+    }
+
+    /// What the fold of a fork must know that inherits all records so far; `None` where only they
+    /// tell.
+    pub(super) fn inherited(&self) -> Option<Self> {
+        (!self.is_patched).then(|| Self {
+            head_is_damaged: self.head_is_damaged,
+            turns: self.turns.clone(),
+            ..Self::default()
+        })
     }
 }
 
@@ -242,6 +254,7 @@ impl Projector {
             View::TurnContext(context) => self.take_context(&context),
             View::NameUpdated(named) => self.take_name(named),
             View::MetadataPatch(patch) => {
+                self.state.is_patched |= changes_inherited(&patch);
                 apply_patch(patch, &mut self.summary, &mut self.state.explicit);
             }
             View::TokenCount(count) => {

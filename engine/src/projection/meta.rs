@@ -216,6 +216,18 @@ impl Spawn {
     }
 }
 
+/// Whether a patch changes what a fork inherits as its records say it.
+pub(super) fn changes_inherited(patch: &MetadataPatch) -> bool {
+    let changes = [
+        &patch.preview,
+        &patch.model,
+        &patch.reasoning_effort,
+        &patch.approval_policy,
+        &patch.token_usage,
+    ];
+    changes.iter().any(|change| !change.is_keep())
+}
+
 /// Takes an explicit change of the thread's metadata.
 pub(super) fn apply_patch(
     patch: MetadataPatch,

@@ -106,12 +106,19 @@ impl Store {
         let is_known = subject.known.is_some_and(|known| known.look == look) && subject.is_served;
         let is_known_to_fail =
             matches!(&subject.failure, Some(failure) if failure.look == Some(look));
+        if subject.row.is_some() {
+            self.forget_seed(&subject.path);
+        }
         if is_known || is_known_to_fail {
             return Ok(None);
         }
         let base = subject.row.as_ref().map(|row| row.thread.checkpoint);
         let thread = subject.row.as_ref().map(|row| row.thread.clone());
-        match project(self.disk(), self.home(), &subject.path, thread) {
+        let projected = match self.seed(&subject.path) {
+            Some(seed) => self.project_seeded(&subject.path, seed),
+            None => project(self.disk(), self.home(), &subject.path, thread),
+        };
+        match projected {
             Ok(projection) => Ok(Some(Seen::Projected(Box::new(Projected {
                 path: subject.path,
                 base,

@@ -10,6 +10,7 @@ mod by_path;
 mod context;
 mod delete;
 mod examine;
+mod fork;
 mod import;
 mod latest;
 mod list;
@@ -47,6 +48,7 @@ use crate::{CorruptReason, Error, InvalidRequest, Result};
 
 pub use crate::index::LastBackfill;
 pub use backfill::{BackfillProgress, BackfillReport};
+pub use fork::ForkSource;
 pub use import::{ImportOutcome, ImportSource, Imported, import_sources};
 pub use list::ListOutcome;
 pub use metadata::MetadataChange;
@@ -56,6 +58,7 @@ pub use stats::{FormatStats, StoreStats};
 pub use suspect::Suspect;
 pub use verify::{LogDamage, LogReport, RowDifference, UnreadableLog, VerifyReport};
 
+use fork::Seeds;
 use memory::Memory;
 
 /// How long an operation on the index waits for another process, unless the options say.
@@ -114,6 +117,8 @@ pub struct Store {
     boot_id: String,
     /// Locked while the home is looked around in, never while redb is waited for.
     memory: Mutex<Memory>,
+    /// Of forks that the index does not know yet. Locked for no longer than it takes to look.
+    seeds: Mutex<Seeds>,
     /// Whether a backfill of this store has covered the home, so that an index that is replaced
     /// afterwards is filled again.
     was_complete: AtomicBool,
@@ -161,6 +166,7 @@ impl Store {
             process: ProcessIdentity::current(),
             boot_id: boot_id(),
             memory: Mutex::default(),
+            seeds: Mutex::default(),
             was_complete: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
         };
@@ -235,6 +241,11 @@ impl Store {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         // What a panic leaves half remembered is remembered of what was seen: stale at worst.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seeds(&self) -> MutexGuard<'_, Seeds> {
+        // Each change is one of the list as a whole.
+        self.seeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn error(&self, index: &Database, fault: Fault) -> Error {

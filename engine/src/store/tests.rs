@@ -7,6 +7,7 @@
 mod by_path;
 mod crash_disk;
 mod damage;
+mod fork;
 mod home;
 mod hooked_disk;
 mod import;

@@ -10,9 +10,9 @@ use selvedge_codec::{ByteLength, ByteOffset, CodecError, Ordinal, Record};
 
 use super::{LogContext, TestHome, bytes_of};
 use crate::home::LogFormat;
-use crate::log::inheriting::name_of;
+use crate::log::inheriting::name_in;
 use crate::log::{
-    LogEvent, LogPosition, load_history, read_log, read_log_backwards, remove_inherited,
+    LogEvent, LogPosition, OpenLog, load_history, read_log, read_log_backwards, remove_inherited,
 };
 use crate::sample_home::{Sample, SampleHome, id, native_segment, response, user};
 
@@ -45,7 +45,8 @@ fn inherit(place: &SampleHome, fork: u8, (number, next): (u32, u64), bytes: &[u8
         scan.whole_end(),
     );
     let file = place.home().log_file(&parent);
-    let name = name_of(&RealDisk, &file, what).unwrap();
+    let log = OpenLog::open(&RealDisk, &file, LogFormat::Native).unwrap();
+    let name = name_in(&log, what).unwrap();
     let path = format!("{dir}/{name}");
     place.write(&path, bytes);
     path
@@ -323,7 +324,7 @@ proptest! {
             match event {
                 LogEvent::Record(record) => {
                     prop_assert_eq!(record.ordinal.get(), next);
-                    prop_assert_eq!(&record, &expected[next as usize]);
+                    prop_assert_eq!(&record, &expected[usize::try_from(next).unwrap()]);
                     next += 1;
                 }
                 LogEvent::Damage(damage) => {
