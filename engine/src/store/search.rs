@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use selvedge_codec::{ByteLength, ByteOffset, ThreadId, jsonl};
 
 use super::examine::is_passing;
-use super::{Store, Suspect, parallel};
+use super::{Store, parallel};
 use crate::home::{LogFormat, LogPath};
 use crate::listing::{Coverage, ListQuery, MAX_PAGE_SIZE, Page, scan_list};
 use crate::log::OpenLog;
@@ -26,9 +26,6 @@ const FIRST_CHUNK: usize = 64;
 /// A thread is worth starting for this many logs.
 const SHARE: usize = 8;
 
-/// Takes in what a read found suspect: [`Store::reconcile`], or somebody who calls it.
-pub type Reconcile<'a> = dyn Fn(&[Suspect]) -> Result<()> + 'a;
-
 /// What was found in one candidate, by its place among them.
 type Outcome = (usize, Result<String>);
 
@@ -39,24 +36,11 @@ impl Store {
     /// [`crate::InvalidRequest`] for a bad term, cursor or page size; [`Error::Io`]. A log that
     /// can't be read is counted in the page's coverage.
     pub fn search(&self, query: &SearchQuery) -> Result<SearchPage> {
-        self.search_with(query, &|suspects| self.reconcile(suspects))
-    }
-
-    /// The same, for a caller through whom everything goes that writes the index.
-    ///
-    /// # Errors
-    /// As [`Store::search`], and as `reconcile`.
-    pub fn search_with(
-        &self,
-        query: &SearchQuery,
-        reconcile: &Reconcile<'_>,
-    ) -> Result<SearchPage> {
         let request = SearchRequest::of(query)?;
         let raw = request.needle().raw();
         let mut candidates = Candidates {
             store: self,
             query: request.candidates().clone(),
-            reconcile,
             by_index: self.index.is_some(),
             is_first: true,
         };
@@ -182,7 +166,6 @@ fn with_failures(coverage: Coverage, more: u64) -> Coverage {
 struct Candidates<'a> {
     store: &'a Store,
     query: ListQuery,
-    reconcile: &'a Reconcile<'a>,
     by_index: bool,
     is_first: bool,
 }
@@ -192,7 +175,7 @@ impl Candidates<'_> {
     fn next(&mut self) -> Result<Page> {
         let store = self.store;
         if self.by_index {
-            match store.list_by_index((&self.query, self.is_first), self.reconcile) {
+            match store.list_by_index(&self.query, self.is_first) {
                 Err(why) if store.is_of_index(&why) => self.by_index = false,
                 done => {
                     self.is_first = false;
