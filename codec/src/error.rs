@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::segment::SegmentNumber;
 use crate::{ByteLength, Ordinal, ThreadId};
 
 /// Why bytes, a text or an item were refused. None of these says where: the reader that knows the
@@ -146,4 +147,22 @@ pub enum CodecError {
         /// The bound.
         limit: ByteLength,
     },
+    /// A segment that the log inherits from another thread is not as it was inherited. The offset
+    /// beside this is one of that segment.
+    #[error("in inherited segment {segment}: {why}")]
+    Inherited {
+        /// Which one.
+        segment: SegmentNumber,
+        /// What is wrong with it.
+        why: Box<CodecError>,
+    },
+    /// A segment is not there.
+    #[error("the segment is missing")]
+    SegmentMissing,
+    /// A segment ends before its last record.
+    #[error("the segment ends early")]
+    SegmentCutShort,
+    /// A segment's last record is intact, and is not the one that was inherited.
+    #[error("the segment's last record is another one than was inherited")]
+    SegmentReplaced,
 }

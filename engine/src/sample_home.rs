@@ -153,13 +153,22 @@ pub(crate) fn lines(samples: &[Sample]) -> Vec<u8> {
 
 /// Batches of records a millisecond apart, as a native log of the thread `number`.
 pub(crate) fn native(number: u8, batches: &[Vec<Sample>]) -> Vec<u8> {
+    native_segment(number, (0, 0), batches)
+}
+
+/// The same as a segment of this number, with this first ordinal.
+pub(crate) fn native_segment(
+    number: u8,
+    (segment, first_ordinal): (u32, u64),
+    batches: &[Vec<Sample>],
+) -> Vec<u8> {
     let header = SegmentHeader {
         thread_id: id(number),
-        segment: SegmentNumber::FIRST,
-        first_ordinal: Ordinal::ZERO,
+        segment: SegmentNumber::new(segment),
+        first_ordinal: Ordinal::new(first_ordinal),
     };
     let mut bytes = header.encode().to_vec();
-    let mut ordinal = Ordinal::ZERO;
+    let mut ordinal = header.first_ordinal;
     for batch in batches {
         let mut records: Vec<_> = batch
             .iter()

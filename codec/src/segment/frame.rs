@@ -133,6 +133,20 @@ fn bounded(length: u32) -> Option<usize> {
         .filter(|length| (MIN_ENVELOPE_BYTES..=MAX_FRAME_BODY_BYTES).contains(length))
 }
 
+/// How long the frame is that ends with these four bytes, as they say; `None` when none can be.
+#[must_use]
+pub fn length_of_frame_ending(trailing: [u8; 4]) -> Option<ByteLength> {
+    let length = bounded(u32::from_le_bytes(trailing))? + FRAME_OVERHEAD_BYTES;
+    Some(ByteLength::new(length as u64))
+}
+
+/// The checksum of the frame that begins with these eight bytes, unchecked.
+#[must_use]
+pub const fn checksum_of_frame_beginning(leading: [u8; 8]) -> u32 {
+    let [_, _, _, _, checksum @ ..] = leading;
+    u32::from_le_bytes(checksum)
+}
+
 /// Where a frame lies, as its two lengths say. Nothing else of it is checked yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct FrameBounds {

@@ -10,7 +10,10 @@ mod scan;
 
 pub use backward::{WalkBack, WalkBackEvent, WalkBackStart, walk_back};
 pub(crate) use frame::check_body_length;
-pub use frame::{FrameSeed, MAX_BATCH_RECORDS, MAX_BODY_BYTES, MAX_FRAME_BODY_BYTES, encode_batch};
+pub use frame::{
+    FrameSeed, MAX_BATCH_RECORDS, MAX_BODY_BYTES, MAX_FRAME_BODY_BYTES,
+    checksum_of_frame_beginning, encode_batch, length_of_frame_ending,
+};
 pub use header::{FORMAT_VERSION, HEADER_BYTES, SegmentHeader, SegmentNumber};
 pub use scan::{Gap, Scan, ScanEnd, ScanEvent, ScanStart, scan};
 

@@ -78,8 +78,13 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn create_dir(&self, dir: &Path) -> io::Result<bool>;
     /// Renames a file, replacing what `to` names. Durable once both directories are synced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file another name, which must not exist yet: a hard link. Durable once its directory
+    /// is synced.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file. Durable once its directory is synced.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory. Durable once the one above it is synced.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
     /// Makes created, renamed and removed entries of a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 const SESSIONS: &str = "sessions";
 /// Where archived logs lie, flat.
 const ARCHIVED: &str = "archived_sessions";
+/// Where forks keep the segments that they inherit. Not a folder of logs.
+const INHERITED: &str = "inherited";
 /// The index: rebuildable, so that deleting it loses nothing.
 const INDEX: &str = "index.redb";
 /// What writers keep while they run. Nothing in it outlives its process's meaning.
@@ -207,6 +209,23 @@ impl Home {
         &self.root
     }
 
+    /// The home that a log's file lies in: the one whose folder of logs it is below.
+    #[must_use]
+    pub fn of_log_file(file: &Path) -> Option<Self> {
+        let is_root = |dir: &&Path| {
+            let name = dir.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| Self::log_roots().contains(&name))
+        };
+        let root = file.ancestors().skip(1).find(is_root)?;
+        root.parent().map(Self::at)
+    }
+
+    /// Where the segments lie that a thread inherits, below the home.
+    #[must_use]
+    pub fn inherited_dir(thread_id: ThreadId) -> String {
+        format!("{INHERITED}/{thread_id}")
+    }
+
     /// The index's file.
     #[must_use]
     pub fn index_path(&self) -> PathBuf {
@@ -290,6 +309,18 @@ mod tests {
             Some(UtcMicros::parse("2026-02-20T09:15:00Z").unwrap())
         );
         assert_eq!(name.format, LogFormat::Native);
+    }
+
+    #[test]
+    fn a_log_s_file_tells_its_home() {
+        let home = |file: &str| Home::of_log_file(Path::new(file)).map(|home| home.root);
+        let expected = Some(PathBuf::from("/a/sessions/home"));
+        assert_eq!(
+            home("/a/sessions/home/sessions/2026/01/02/b.rlog"),
+            expected
+        );
+        assert_eq!(home("/a/sessions/home/archived_sessions/b.rlog"), expected);
+        assert_eq!(home("/a/b.rlog"), None);
     }
 
     #[test]

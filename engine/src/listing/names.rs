@@ -239,7 +239,10 @@ fn parse(bytes: &[u8]) -> HashMap<ThreadId, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::clock::SystemClock;
     use crate::disk::RealDisk;
     use crate::listing::testing::id;
     use crate::projection::project;
@@ -322,6 +325,67 @@ mod tests {
         RealDisk.remove(&home.session_index_path()).unwrap();
         assert!(names.refresh(&RealDisk, &home).unwrap());
         assert_eq!(names.iter().count(), 0);
+    }
+
+    /// The context of another store on this home.
+    fn context(place: &SampleHome) -> LogContext {
+        LogContext::new(Arc::new(RealDisk), Arc::new(SystemClock), place.home())
+    }
+
+    #[test]
+    fn a_name_is_written_once_and_a_forgotten_one_leaves_nothing() {
+        let place = SampleHome::new();
+        let context = context(&place);
+        forget_name(&context, id(1)).unwrap();
+        assert!(RealDisk.stat(&place.home().session_index_path()).is_err());
+        let text = || {
+            let file = RealDisk.open(&place.home().session_index_path(), OpenMode::Read);
+            let file = file.unwrap();
+            let bytes = read_range(&*file, ByteOffset::ZERO, file.len().unwrap()).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        for name in [Some("a"), Some("a"), None, None, Some("größer")] {
+            write_name(&context, id(1), name).unwrap();
+        }
+        write_name(&context, id(2), Some("b")).unwrap();
+        let told: Vec<_> = text()
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|line| line["thread_name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(told, ["a", "", "größer", "b"]);
+        let odd = format!("{{\"id\":\"{}\",\"thread_name\":7}}\nno line\n", id(1));
+        write(&place.home(), odd.as_bytes());
+        forget_name(&context, id(1)).unwrap();
+        let left = text();
+        assert!(
+            !left.contains(&id(1).to_string()) && left.contains("no line"),
+            "{left}"
+        );
+        let names = SessionNames::load(&RealDisk, &place.home()).unwrap();
+        assert_eq!((names.get(id(1)), names.get(id(2))), (None, Some("b")));
+    }
+
+    #[test]
+    fn what_is_written_while_others_are_forgotten_stays() {
+        let place = SampleHome::new();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let context = context(&place);
+                scope.spawn(move || {
+                    for number in 0..10 {
+                        let (kept, gone) = (writer * 20 + number, writer * 20 + 10 + number);
+                        write_name(&context, id(kept), Some("kept")).unwrap();
+                        write_name(&context, id(gone), Some("gone")).unwrap();
+                        forget_name(&context, id(gone)).unwrap();
+                    }
+                });
+            }
+        });
+        let names = SessionNames::load(&RealDisk, &place.home()).unwrap();
+        assert_eq!(names.iter().count(), 40);
+        assert!(names.iter().all(|(_, name)| name == "kept"));
     }
 
     #[test]

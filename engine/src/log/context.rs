@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
-use crate::disk::Disk;
+use crate::disk::{Disk, OpenMode};
 use crate::home::{Home, LogPath, OpenMarks, WriterLocks};
 use crate::{Error, Result};
 
@@ -52,10 +52,31 @@ pub struct DurableDirs {
 /// What has to be synced for a new file to survive a power loss.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NewEntries {
+    /// Linked segments that a fork inherits: their writer may not have come to sync them.
+    pub(super) inherited: Vec<PathBuf>,
+    /// A sync of one of these has failed: none is believed any more.
+    pub(super) is_doubtful: bool,
     /// The folders to sync, from the file's own up.
     pub(super) to_sync: Vec<PathBuf>,
     /// The folders that are durable afterwards, below the home.
     pub(super) proven: Vec<String>,
+}
+
+impl NewEntries {
+    /// These entries and then `later` ones.
+    pub(super) fn and_then(mut self, later: Self) -> Self {
+        self.inherited.extend(later.inherited);
+        self.to_sync.extend(later.to_sync);
+        self.proven.extend(later.proven);
+        self
+    }
+
+    /// Takes in what a sync of these entries has met.
+    pub(super) fn note(&mut self, error: &Error) {
+        if let Error::Io { path, .. } | Error::OutOfSpace { path, .. } = error {
+            self.is_doubtful |= self.inherited.contains(path);
+        }
+    }
 }
 
 impl DurableDirs {
@@ -66,6 +87,8 @@ impl DurableDirs {
     /// Makes the folders that lead to `path`, and tells what to sync once the file is made.
     pub(super) fn make_for(&self, context: &LogContext, path: &LogPath) -> Result<NewEntries> {
         let mut entries = NewEntries {
+            inherited: Vec::new(),
+            is_doubtful: false,
             to_sync: Vec::new(),
             proven: Vec::new(),
         };
@@ -95,6 +118,16 @@ impl DurableDirs {
         entries.to_sync.push(parent);
         entries.to_sync.reverse();
         Ok(entries)
+    }
+
+    /// Makes what a new fork inherits durable, but for its entries.
+    pub(super) fn sync_inherited(&self, disk: &dyn Disk, entries: &NewEntries) -> Result<()> {
+        for link in &entries.inherited {
+            disk.open(link, OpenMode::Read)
+                .and_then(|file| file.sync_data())
+                .map_err(|error| Error::io("sync", link, error))?;
+        }
+        Ok(())
     }
 
     /// Makes new entries durable.

@@ -11,6 +11,7 @@ use selvedge_codec::ByteOffset;
 use selvedge_codec::jsonl::item_from_line;
 
 use super::handle::LogHandle;
+use super::inheriting;
 use super::sync;
 use super::thread_log::{LogState, ThreadLog};
 use super::writer::Writer;
@@ -72,6 +73,13 @@ impl ThreadLog {
         let Some(handle) = self.handle.clone() else {
             return Err(self.closed());
         };
+        if let Some(entries) = self.new_entries.as_deref_mut()
+            && entries.is_doubtful
+        {
+            inheriting::copy_instead(&*self.context.disk, &entries.inherited)?;
+            entries.inherited = Vec::new();
+            entries.is_doubtful = false;
+        }
         sync::sync(&handle, self.new_file_to_sync().as_ref())?;
         self.tail.synced(self.tail.written());
         self.new_entries = None;

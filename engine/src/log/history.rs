@@ -1,8 +1,8 @@
-//! A thread's whole history, as slices of one buffer.
+//! A thread's whole history, as slices of the buffers that its segments were read into.
 
 use std::path::Path;
 
-use selvedge_codec::Record;
+use selvedge_codec::{Ordinal, Record};
 
 use super::{Damage, LogEvent, LogPosition, read_log};
 use crate::Result;
@@ -12,8 +12,10 @@ use crate::home::LogFormat;
 /// Everything that a log holds.
 #[derive(Debug, Clone)]
 pub struct History {
-    /// The records, in order.
+    /// The records, in order: those that the thread inherits, then its own.
     pub records: Vec<Record>,
+    /// The ordinal of the thread's own first record: those before are inherited.
+    pub own_from: Ordinal,
     /// What could not be read before the tail.
     pub damage: Vec<Damage>,
     /// What the log ends with beyond its last whole batch or line.
@@ -52,6 +54,7 @@ pub fn load_history(disk: &dyn Disk, file: &Path, format: LogFormat) -> Result<H
     Ok(History {
         records,
         damage,
+        own_from: scan.own_from(),
         torn_tail: scan.torn_tail(),
         position: scan.position(),
     })

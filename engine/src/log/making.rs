@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use selvedge_codec::{ByteOffset, Item, Ordinal};
+use selvedge_codec::{ByteOffset, Item};
 
+use super::context::NewEntries;
 use super::draft::Draft;
 use super::handle::LogHandle;
-use super::native_writer;
+use super::inheriting;
 use super::tail::Tail;
 use super::thread_log::{LogState, ThreadLog};
 use crate::disk::OpenMode;
@@ -35,7 +36,10 @@ impl ThreadLog {
         self.lock = Some(self.context.locks.lock(self.thread_id)?);
         let made = self.make_file(*meta);
         match made {
-            Ok(()) => self.meta = None,
+            Ok(()) => {
+                self.meta = None;
+                self.inheritance = None;
+            }
             Err(_) => self.unlock(),
         }
         made
@@ -44,13 +48,48 @@ impl ThreadLog {
     fn make_file(&mut self, meta: Item) -> Result<()> {
         self.context.marks.mark(self.thread_id, &self.path)?;
         self.is_marked = true;
-        let header = native_writer::first_header(self.thread_id);
-        let mut draft = Draft::new(Ordinal::ZERO, None, self.context.clock.now());
+        let header = self.new_header();
+        let mut draft = Draft::new(header.first_ordinal, None, self.context.clock.now());
         let mut tail = Tail::default();
         tail.buffer().extend_from_slice(&header.encode());
         self.writer
             .encode(vec![vec![meta]], &mut draft, tail.buffer())
             .map_err(InvalidRequest::Codec)?;
+        let inherited = self.make_inherited()?;
+        let made = self.make_and_fill(&tail);
+        let (handle, entries) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                // A file that could not be removed is gone on with, and needs what it inherits.
+                if inherited.is_some() && !self.is_left_over {
+                    inheriting::undo(&self.context, self.thread_id);
+                }
+                return Err(error);
+            }
+        };
+        let entries = match inherited {
+            Some(inherited) => inherited.and_then(entries),
+            None => entries,
+        };
+        tail.acknowledge(draft.next_ordinal);
+        self.tail = tail;
+        self.new_entries = Some(Box::new(entries));
+        self.handle = Some(Arc::new(handle));
+        self.is_left_over = false;
+        self.state = LogState::Live;
+        Ok(())
+    }
+
+    fn make_inherited(&self) -> Result<Option<NewEntries>> {
+        self.inheritance
+            .as_ref()
+            .filter(|inheritance| !inheritance.sources.is_empty())
+            .map(|inheritance| inheriting::make(&self.context, self.thread_id, inheritance))
+            .transpose()
+    }
+
+    /// Makes the file and writes the first bytes to it.
+    fn make_and_fill(&mut self, tail: &Tail) -> Result<(LogHandle, NewEntries)> {
         let entries = self.context.dirs.make_for(&self.context, &self.path)?;
         let handle = self.new_file(tail.kept())?;
         let filled = handle
@@ -64,13 +103,7 @@ impl ThreadLog {
                 return Err(error);
             }
         }
-        tail.acknowledge(draft.next_ordinal);
-        self.tail = tail;
-        self.new_entries = Some(Box::new(entries));
-        self.handle = Some(Arc::new(handle));
-        self.is_left_over = false;
-        self.state = LogState::Live;
-        Ok(())
+        Ok((handle, entries))
     }
 
     /// The file that `bytes` are to be written to. One that was left over may hold what an earlier

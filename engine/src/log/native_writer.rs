@@ -34,12 +34,15 @@ pub(super) fn encode(
     Ok(())
 }
 
-pub(super) fn look(bytes: &Bytes, thread_id: ThreadId) -> Look {
+/// Looks at a file that is opened as the log of the thread of `expected`: the header that it has
+/// if that is not there yet.
+pub(super) fn look(bytes: &Bytes, expected: SegmentHeader) -> Look {
+    let thread_id = expected.thread_id;
     let length = ByteLength::new(bytes.len() as u64);
     match SegmentHeader::decode(bytes) {
         Ok(header) => look_at_frames(bytes, header, thread_id),
         Err(why) => {
-            let header = first_header(thread_id);
+            let header = expected;
             let is_begun = bytes.len() < HEADER_BYTES && header.encode().starts_with(bytes);
             Look {
                 found: Found::Native(FoundSegment {

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use selvedge_codec::segment::{HEADER_BYTES, SegmentHeader};
 use selvedge_codec::{ByteLength, ByteOffset, ThreadId};
 
 use super::context::LogContext;
@@ -14,7 +15,7 @@ use super::recovery::{Decision, RecoveryReport, decide};
 use super::tail::Tail;
 use super::thread_log::{LogState, ThreadLog};
 use super::writer::{Look, Writer, look};
-use super::{native_writer, torn, unpack};
+use super::{inherited, native_writer, torn, unpack};
 use crate::disk::OpenMode;
 use crate::home::LogPath;
 use crate::{CorruptReason, Error, Result};
@@ -83,7 +84,8 @@ impl ThreadLog {
         )?;
         let stat = handle.stat()?;
         let mut bytes = handle.read(ByteOffset::ZERO, ByteOffset::new(stat.len.get()))?;
-        let mut look = look(&bytes, self.thread_id, &self.path);
+        let expected = self.expected_header(&bytes)?;
+        let mut look = look(&bytes, expected, &self.path);
         let (row, decision) = decide(&look.found);
         let mut report = RecoveryReport {
             row,
@@ -114,7 +116,7 @@ impl ThreadLog {
             }
             Decision::WriteHeader => {
                 report.kept_in = self.keep(&handle, &bytes, ByteOffset::ZERO)?;
-                let header = native_writer::first_header(self.thread_id).encode();
+                let header = expected.encode();
                 handle.write(&header, ByteOffset::ZERO)?;
                 handle.sync()?;
                 bytes = Bytes::copy_from_slice(&header);
@@ -128,6 +130,15 @@ impl ThreadLog {
             look,
             report,
         })
+    }
+
+    /// The header that the log has if a crash has cut it off: a fork's says what it inherits.
+    fn expected_header(&self, bytes: &[u8]) -> Result<SegmentHeader> {
+        if bytes.len() < HEADER_BYTES {
+            inherited::header_of(&self.context, self.thread_id)
+        } else {
+            Ok(native_writer::first_header(self.thread_id))
+        }
     }
 
     /// Keeps the bytes from `offset` on beside the log.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use selvedge_codec::jsonl::{self, LineEvent, LineScan, LineScanStart};
 use selvedge_codec::segment::{self, HEADER_BYTES, ScanEnd, ScanEvent, ScanStart, SegmentHeader};
-use selvedge_codec::{ByteLength, ByteOffset, CodecError, ThreadId};
+use selvedge_codec::{ByteLength, ByteOffset, CodecError, Ordinal, ThreadId};
 
+use super::inherited::{self, InheritedScan, Part};
 use super::{Damage, LogEvent, LogPosition};
 use crate::disk::{Disk, DiskFile, FileKind, FileStat, OpenMode, read_range};
 use crate::home::LogFormat;
@@ -18,7 +19,8 @@ const HEADER_LENGTH: ByteLength = ByteLength::new(HEADER_BYTES as u64);
 
 /// A log's file, opened for reading.
 #[derive(Debug)]
-pub(crate) struct OpenLog {
+pub(crate) struct OpenLog<'d> {
+    disk: &'d dyn Disk,
     file: Box<dyn DiskFile>,
     path: PathBuf,
     format: LogFormat,
@@ -26,13 +28,14 @@ pub(crate) struct OpenLog {
     stat: FileStat,
 }
 
-impl OpenLog {
-    pub(crate) fn open(disk: &dyn Disk, path: &Path, format: LogFormat) -> Result<Self> {
+impl<'d> OpenLog<'d> {
+    pub(crate) fn open(disk: &'d dyn Disk, path: &Path, format: LogFormat) -> Result<Self> {
         let fail = |operation| move |error| Error::io(operation, path, error);
         let file = disk.open(path, OpenMode::Read).map_err(fail("open"))?;
         let stat = file.stat().map_err(fail("look at"))?;
         match stat.kind {
             FileKind::File => Ok(Self {
+                disk,
                 file,
                 path: path.to_path_buf(),
                 format,
@@ -45,6 +48,20 @@ impl OpenLog {
 
     pub(crate) const fn stat(&self) -> FileStat {
         self.stat
+    }
+
+    pub(super) const fn disk(&self) -> &'d dyn Disk {
+        self.disk
+    }
+
+    /// Reads nothing beyond this length from now on.
+    pub(super) fn limit(&mut self, length: ByteLength) {
+        self.stat.len = self.stat.len.min(length);
+    }
+
+    /// What the log inherits, if this is its header.
+    pub(crate) fn parts(&self, header: &SegmentHeader) -> Result<Vec<Part>> {
+        inherited::parts(self.disk, &self.path, header)
     }
 
     pub(crate) const fn format(&self) -> LogFormat {
@@ -116,29 +133,34 @@ impl OpenLog {
     }
 
     fn scan_native(&self, from: Option<LogPosition>, length: ByteLength) -> Result<LogScan> {
-        let (header, from, bytes) = if let Some(from) = from {
+        let own = |header: &SegmentHeader| LogPosition {
+            offset: ByteOffset::new(HEADER_LENGTH.get()),
+            next_ordinal: header.first_ordinal,
+            bad_since_record: 0,
+        };
+        let (header, start, bytes) = if let Some(from) = from {
             let header = self.header()?;
-            self.check_reaches(from, self.stat.len)?;
-            (header, from, self.read(from.offset, length)?)
+            // Where the log's own records begin, the offset may be one of the segment before.
+            let is_own = from.next_ordinal > header.first_ordinal;
+            let start = if is_own { from } else { own(&header) };
+            self.check_reaches(start, self.stat.len)?;
+            (header, start, self.read(start.offset, length)?)
         } else {
             let bytes = self.read(ByteOffset::ZERO, length)?;
             let header = self.decode_header(&bytes)?;
-            let from = LogPosition {
-                offset: ByteOffset::new(HEADER_LENGTH.get()),
-                next_ordinal: header.first_ordinal,
-                bad_since_record: 0,
-            };
-            (header, from, bytes.slice(HEADER_BYTES..))
+            (header, own(&header), bytes.slice(HEADER_BYTES..))
         };
-        let start = ScanStart {
+        let scan = ScanStart {
             seed: header.seed(),
-            offset: from.offset,
-            next_ordinal: from.next_ordinal,
+            offset: start.offset,
+            next_ordinal: start.next_ordinal,
         };
         Ok(LogScan {
             stat: self.stat,
             thread_id: Some(header.thread_id),
-            inner: Inner::Native(segment::scan(bytes, start)),
+            own_from: header.first_ordinal,
+            inherited: InheritedScan::open(self, &header, from)?,
+            inner: Inner::Native(segment::scan(bytes, scan)),
         })
     }
 
@@ -166,6 +188,8 @@ impl OpenLog {
         LogScan {
             stat: self.stat,
             thread_id: None,
+            own_from: Ordinal::ZERO,
+            inherited: InheritedScan::default(),
             inner: Inner::Lines(Lines {
                 scan,
                 bad: None,
@@ -189,6 +213,9 @@ const fn line_start(from: LogPosition) -> LineScanStart {
 pub struct LogScan {
     stat: FileStat,
     thread_id: Option<ThreadId>,
+    own_from: Ordinal,
+    /// What comes before the log's own records.
+    inherited: InheritedScan,
     inner: Inner,
 }
 
@@ -211,9 +238,13 @@ struct Lines {
 }
 
 impl LogScan {
-    /// Where reading goes on; what it is in the middle of a scan says nothing.
+    /// Where reading goes on; what it is in the middle of a scan says nothing. While it goes on
+    /// among inherited segments, the offset is one of the segment that holds the next record.
     #[must_use]
     pub fn position(&self) -> LogPosition {
+        if let Some(position) = self.inherited.position() {
+            return position;
+        }
         match &self.inner {
             Inner::Native(scan) => LogPosition {
                 offset: scan.whole_end(),
@@ -276,6 +307,12 @@ impl LogScan {
         self.thread_id
     }
 
+    /// The ordinal of the log's own first record: those before are inherited.
+    #[must_use]
+    pub const fn own_from(&self) -> Ordinal {
+        self.own_from
+    }
+
     /// What the file's metadata said before it was read.
     #[must_use]
     pub const fn stat(&self) -> FileStat {
@@ -287,6 +324,9 @@ impl Iterator for LogScan {
     type Item = LogEvent;
 
     fn next(&mut self) -> Option<LogEvent> {
+        if let Some(event) = self.inherited.next() {
+            return Some(event);
+        }
         match &mut self.inner {
             Inner::Native(scan) => scan.next().map(|event| match event {
                 ScanEvent::Record(record) => LogEvent::Record(record),

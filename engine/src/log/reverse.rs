@@ -7,9 +7,12 @@
 use std::path::Path;
 
 use selvedge_codec::jsonl::{self, LineScanStart};
-use selvedge_codec::segment::{FrameSeed, WalkBack, WalkBackEvent, WalkBackStart, walk_back};
+use selvedge_codec::segment::{
+    FrameSeed, HEADER_BYTES, WalkBack, WalkBackEvent, WalkBackStart, walk_back,
+};
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal};
 
+use super::inherited::{OpenPart, Part, open_part};
 use super::{LogEvent, LogPosition, OpenLog};
 use crate::Result;
 use crate::disk::Disk;
@@ -20,11 +23,23 @@ const PIECE: ByteLength = ByteLength::new(256 << 10);
 
 /// The events of a log, newest first, read in pieces from the tail.
 #[derive(Debug)]
-pub struct ReverseReader {
-    log: OpenLog,
+pub struct ReverseReader<'d> {
+    at: Place<'d>,
     /// The ordinal after the records that are still to be given, where that is known.
     before: Option<Ordinal>,
     way: Way,
+    /// Whether anything was given yet of the file that is read.
+    is_begun: bool,
+    /// The inherited segments before the file that is read, the next one last.
+    parts: Vec<Part>,
+}
+
+/// The file that is read.
+#[derive(Debug)]
+enum Place<'d> {
+    /// The log's own; for a native log with the ordinal of its first record.
+    Own(OpenLog<'d>, Ordinal),
+    Inherited(OpenPart<'d>, Part),
 }
 
 /// How the events before are found.
@@ -39,7 +54,7 @@ enum Way {
 /// What comes next.
 enum Step {
     Event(LogEvent),
-    /// Nothing: the log's front was reached.
+    /// Nothing: the file's front was reached.
     Front,
     /// Only a forward scan tells.
     Unclear,
@@ -50,31 +65,56 @@ enum Step {
 ///
 /// # Errors
 /// As [`super::read_log`].
-pub fn read_log_backwards(
-    disk: &dyn Disk,
+pub fn read_log_backwards<'d>(
+    disk: &'d dyn Disk,
     file: &Path,
     format: LogFormat,
     from: Option<LogPosition>,
-) -> Result<ReverseReader> {
+) -> Result<ReverseReader<'d>> {
     let log = OpenLog::open(disk, file, format)?;
-    let way = match (format, from) {
+    let before = from.map(|from| from.next_ordinal);
+    let (first, parts, way) = match (format, from) {
         (LogFormat::Native, from) => {
-            let end = from.map_or(log.stat().len.get(), |from| from.offset.get());
-            Way::Frames(Frames::ending_at(&log, ByteOffset::new(end))?)
+            let header = log.header()?;
+            let (first, mut parts) = (header.first_ordinal, log.parts(&header)?);
+            let way = match from.filter(|from| from.next_ordinal <= first) {
+                Some(from) => {
+                    parts.retain(|part| part.first_ordinal < from.next_ordinal);
+                    Way::Scanned(Vec::new())
+                }
+                None => {
+                    let end = from.map_or(log.stat().len.get(), |from| from.offset.get());
+                    let seed = header.seed();
+                    Way::Frames(Frames::ending_at(&log, seed, ByteOffset::new(end))?)
+                }
+            };
+            (first, parts, way)
         }
-        (LogFormat::JsonLines, Some(from)) => Way::Lines(Lines {
-            end: from.offset,
-            next_ordinal: from.next_ordinal,
-            found: Vec::new(),
-            has_explicit_ordinals: false,
-        }),
-        (_, from) => Way::Scanned(scanned(&log, from.map(Bound::of))?),
+        (LogFormat::JsonLines, Some(from)) => {
+            let lines = Lines {
+                end: from.offset,
+                next_ordinal: from.next_ordinal,
+                found: Vec::new(),
+                has_explicit_ordinals: false,
+            };
+            (Ordinal::ZERO, Vec::new(), Way::Lines(lines))
+        }
+        (_, from) => {
+            let way = Way::Scanned(scanned(log.scan(None)?, from.map(Bound::of)));
+            (Ordinal::ZERO, Vec::new(), way)
+        }
     };
-    Ok(ReverseReader {
-        log,
-        before: from.map(|from| from.next_ordinal),
+    let mut reader = ReverseReader {
+        at: Place::Own(log, first),
+        before,
         way,
-    })
+        is_begun: false,
+        parts,
+    };
+    if let Some(from) = from.filter(|from| from.next_ordinal <= first) {
+        reader.enter_part(disk, Some(from))?;
+    }
+    Ok(reader)
 }
 
 /// What was given already, or is not asked for.
@@ -97,51 +137,132 @@ impl Bound {
     fn is_to_come(&self, event: &LogEvent) -> bool {
         match event {
             LogEvent::Record(record) => self.ordinal.is_none_or(|end| record.ordinal < end),
-            LogEvent::Damage(damage) => damage.offset < self.offset,
+            // A gap of no bytes lies right before the record that was given last.
+            LogEvent::Damage(damage) => {
+                damage.offset < self.offset
+                    || damage.offset == self.offset
+                        && damage.length == ByteLength::ZERO
+                        && self.ordinal.is_some_and(|end| damage.next_ordinal <= end)
+            }
         }
     }
 }
 
 /// What a forward scan gives up to the bound, oldest first.
-fn scanned(log: &OpenLog, bound: Option<Bound>) -> Result<Vec<LogEvent>> {
+fn scanned(scan: impl Iterator<Item = LogEvent>, bound: Option<Bound>) -> Vec<LogEvent> {
     let is_to_come = |event: &LogEvent| bound.is_none_or(|bound| bound.is_to_come(event));
-    Ok(log.scan(None)?.take_while(is_to_come).collect())
+    scan.take_while(is_to_come).collect()
 }
 
-impl ReverseReader {
-    fn step(&mut self) -> Result<Option<LogEvent>> {
-        let (step, offset) = match &mut self.way {
-            Way::Frames(frames) => {
-                let step = frames.step(&self.log, self.before)?;
-                (step, frames.walk.whole_start())
-            }
-            Way::Lines(lines) => (lines.step(&self.log)?, lines.end),
-            Way::Scanned(events) => return Ok(events.pop()),
-        };
-        match step {
-            Step::Event(event) => Ok(Some(event)),
-            Step::Front => Ok(None),
-            Step::Unclear => {
-                let ordinal = self.before;
-                let mut events = scanned(&self.log, Some(Bound { ordinal, offset }))?;
-                let event = events.pop();
-                self.way = Way::Scanned(events);
-                Ok(event)
-            }
+impl<'d> Place<'d> {
+    const fn log(&self) -> &OpenLog<'d> {
+        match self {
+            Self::Own(log, _) => log,
+            Self::Inherited(open, _) => &open.log,
         }
+    }
+
+    /// The ordinal that the file's first record should have.
+    const fn first_ordinal(&self) -> Ordinal {
+        match self {
+            Self::Own(_, first) => *first,
+            Self::Inherited(_, part) => part.first_ordinal,
+        }
+    }
+
+    /// What a forward scan of this file alone gives up to the bound, oldest first.
+    fn scanned(&self, bound: Option<Bound>) -> Result<Vec<LogEvent>> {
+        Ok(match self {
+            Self::Own(log, first) if log.format() == LogFormat::Native => {
+                let start = LogPosition {
+                    offset: ByteOffset::new(HEADER_BYTES as u64),
+                    next_ordinal: *first,
+                    bad_since_record: 0,
+                };
+                scanned(log.scan(Some(start))?, bound)
+            }
+            Self::Own(log, _) => scanned(log.scan(None)?, bound),
+            Self::Inherited(open, part) => scanned(open.scan(part.clone(), None)?, bound),
+        })
     }
 }
 
-impl Iterator for ReverseReader {
+impl<'d> ReverseReader<'d> {
+    fn step(&mut self) -> Result<Option<LogEvent>> {
+        loop {
+            let (step, offset) = match &mut self.way {
+                Way::Frames(frames) => {
+                    let step = frames.step(self.at.log(), self.before)?;
+                    let lacks_records = self
+                        .before
+                        .is_some_and(|before| before != self.at.first_ordinal());
+                    match step {
+                        Step::Front if lacks_records => (Step::Unclear, frames.walk.whole_start()),
+                        step => (step, frames.walk.whole_start()),
+                    }
+                }
+                Way::Lines(lines) => (lines.step(self.at.log())?, lines.end),
+                Way::Scanned(events) => {
+                    let event = events.pop();
+                    (event.map_or(Step::Front, Step::Event), ByteOffset::ZERO)
+                }
+            };
+            match step {
+                Step::Event(event) => return Ok(Some(event)),
+                Step::Unclear => {
+                    let ordinal = self.before;
+                    // Of an inherited segment all is wanted as long as nothing was given.
+                    let is_bounded = self.is_begun || matches!(self.at, Place::Own(..));
+                    let bound = is_bounded.then_some(Bound { ordinal, offset });
+                    self.way = Way::Scanned(self.at.scanned(bound)?);
+                }
+                Step::Front if self.parts.is_empty() => return Ok(None),
+                Step::Front => self.enter_part(self.at.log().disk(), None)?,
+            }
+        }
+    }
+
+    /// Goes on in the inherited segment before, from its end or from a position in it.
+    fn enter_part(&mut self, disk: &'d dyn Disk, from: Option<LogPosition>) -> Result<()> {
+        let Some(mut part) = self.parts.pop() else {
+            return Ok(());
+        };
+        let from = from.filter(|from| from.next_ordinal < part.next_ordinal);
+        if let Some(from) = from {
+            part.next_ordinal = from.next_ordinal;
+        }
+        self.before = Some(part.next_ordinal);
+        self.is_begun = false;
+        self.way = match open_part(disk, &part)? {
+            Err(why) => Way::Scanned(vec![LogEvent::Damage(part.lost(why))]),
+            Ok(open) => {
+                let end = open.log.stat().len.get();
+                let end = ByteOffset::new(from.map_or(end, |from| from.offset.get().min(end)));
+                let frames = Frames::ending_at(&open.log, open.seed(), end)?;
+                self.at = Place::Inherited(open, part);
+                Way::Frames(frames)
+            }
+        };
+        Ok(())
+    }
+}
+
+impl Iterator for ReverseReader<'_> {
     type Item = Result<LogEvent>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let event = self.step();
         match &event {
-            Ok(Some(LogEvent::Record(record))) => self.before = Some(record.ordinal),
-            Ok(_) => {}
+            Ok(Some(LogEvent::Record(record))) => {
+                self.before = Some(record.ordinal);
+                self.is_begun = true;
+            }
+            Ok(_) => self.is_begun = true,
             // An error is told once.
-            Err(_) => self.way = Way::Scanned(Vec::new()),
+            Err(_) => {
+                self.way = Way::Scanned(Vec::new());
+                self.parts = Vec::new();
+            }
         }
         event.transpose()
     }
@@ -152,21 +273,31 @@ impl Iterator for ReverseReader {
 struct Frames {
     seed: FrameSeed,
     walk: WalkBack,
+    /// Whether a record was given.
+    is_begun: bool,
 }
 
 impl Frames {
-    fn ending_at(log: &OpenLog, end: ByteOffset) -> Result<Self> {
-        let seed = log.header()?.seed();
+    fn ending_at(log: &OpenLog<'_>, seed: FrameSeed, end: ByteOffset) -> Result<Self> {
         let walk = walk_piece(log, seed, (end, PIECE))?;
-        Ok(Self { seed, walk })
+        Ok(Self {
+            seed,
+            walk,
+            is_begun: false,
+        })
     }
 
-    fn step(&mut self, log: &OpenLog, before: Option<Ordinal>) -> Result<Step> {
+    fn step(&mut self, log: &OpenLog<'_>, before: Option<Ordinal>) -> Result<Step> {
         loop {
             return Ok(match self.walk.next() {
                 Some(WalkBackEvent::Record(record)) => match before {
+                    // The rest of a batch that is asked for in part.
+                    Some(before) if record.ordinal >= before && !self.is_begun => continue,
                     Some(before) if record.ordinal.next() != before => Step::Unclear,
-                    _ => Step::Event(LogEvent::Record(record)),
+                    _ => {
+                        self.is_begun = true;
+                        Step::Event(LogEvent::Record(record))
+                    }
                 },
                 Some(WalkBackEvent::NeedMore { at_least }) => {
                     let length = at_least.max(PIECE);
@@ -183,7 +314,7 @@ impl Frames {
 
 /// A walk over the piece of this length before `end`.
 fn walk_piece(
-    log: &OpenLog,
+    log: &OpenLog<'_>,
     seed: FrameSeed,
     (end, length): (ByteOffset, ByteLength),
 ) -> Result<WalkBack> {
@@ -213,7 +344,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn step(&mut self, log: &OpenLog) -> Result<Step> {
+    fn step(&mut self, log: &OpenLog<'_>) -> Result<Step> {
         loop {
             if let Some(event) = self.found.pop() {
                 return Ok(Step::Event(event));
@@ -228,7 +359,7 @@ impl Lines {
     }
 
     /// Reads the lines before. `false` when their ordinals can't be told.
-    fn read_piece(&mut self, log: &OpenLog) -> Result<bool> {
+    fn read_piece(&mut self, log: &OpenLog<'_>) -> Result<bool> {
         let (offset, bytes) = self.lines_before(log)?;
         let start = LineScanStart {
             offset,
@@ -263,7 +394,7 @@ impl Lines {
     }
 
     /// Whole lines before the end, about a piece of them, and where they begin.
-    fn lines_before(&self, log: &OpenLog) -> Result<(ByteOffset, bytes::Bytes)> {
+    fn lines_before(&self, log: &OpenLog<'_>) -> Result<(ByteOffset, bytes::Bytes)> {
         let mut length = PIECE.get();
         loop {
             let from = self.end.get().saturating_sub(length);

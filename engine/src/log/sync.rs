@@ -78,8 +78,12 @@ impl SyncJob {
     }
 }
 
-/// The file first: an entry that leads to nothing durable is worth nothing.
+/// What a fork inherits first, then the file: an entry that leads to nothing durable is worth
+/// nothing.
 pub(super) fn sync(handle: &LogHandle, new: Option<&NewFile>) -> Result<()> {
+    if let Some(new) = new {
+        new.dirs.sync_inherited(&*new.disk, &new.entries)?;
+    }
     handle.sync()?;
     new.map_or(Ok(()), |new| new.dirs.sync(&*new.disk, &new.entries))
 }

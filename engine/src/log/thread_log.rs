@@ -11,11 +11,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use selvedge_codec::segment::SegmentHeader;
 use selvedge_codec::{ByteLength, Item, Ordinal, ThreadId, TurnId, UtcMicros};
 
 use super::context::{LogContext, NewEntries};
 use super::draft::Draft;
 use super::handle::LogHandle;
+use super::inheriting::Inheritance;
 use super::native_writer;
 use super::sync::{NewFile, Outcome, SyncDone, SyncJob, Work};
 use super::tail::Tail;
@@ -76,6 +78,8 @@ pub struct ThreadLog {
     pub(super) failure: Option<Box<Error>>,
     /// The first record of a thread that is not on disk yet.
     pub(super) meta: Option<Box<Item>>,
+    /// What a fork that is not on disk yet begins with.
+    pub(super) inheritance: Option<Box<Inheritance>>,
     /// A file that was made for a thread, and could neither be filled nor removed.
     pub(super) is_left_over: bool,
     pub(super) lock: Option<WriterLock>,
@@ -112,6 +116,16 @@ impl ThreadLog {
         }
     }
 
+    /// The log of a new thread that begins with what it inherits.
+    pub(crate) fn fork(context: LogContext, new: NewThread, inheritance: Inheritance) -> Self {
+        let header = inheritance.header(new.thread_id);
+        Self {
+            writer: Writer::Native(header.seed()),
+            inheritance: Some(Box::new(inheritance)),
+            ..Self::create(context, new)
+        }
+    }
+
     /// A log without a file.
     pub(super) fn unopened(context: LogContext, thread_id: ThreadId) -> Self {
         Self {
@@ -121,6 +135,7 @@ impl ThreadLog {
             state: LogState::Closed,
             failure: None,
             meta: None,
+            inheritance: None,
             is_left_over: false,
             lock: None,
             is_marked: false,
@@ -168,11 +183,11 @@ impl ThreadLog {
     }
 
     /// The ordinal that the next record gets. A thread that is not on disk yet begins with its
-    /// meta, at 0.
+    /// meta: at 0, or a fork behind what it inherits.
     #[must_use]
     pub fn next_ordinal(&self) -> Ordinal {
         match self.state {
-            LogState::Deferred => Ordinal::ZERO.next(),
+            LogState::Deferred => self.new_header().first_ordinal.next(),
             _ => self.tail.next_ordinal(),
         }
     }
@@ -255,6 +270,14 @@ impl ThreadLog {
         }
     }
 
+    /// The header of a log that is not on disk yet.
+    pub(super) fn new_header(&self) -> SegmentHeader {
+        match &self.inheritance {
+            Some(inheritance) => inheritance.header(self.thread_id),
+            None => native_writer::first_header(self.thread_id),
+        }
+    }
+
     pub(super) fn closed(&self) -> Error {
         Error::Closed { what: "the thread" }
     }
@@ -297,6 +320,9 @@ impl ThreadLog {
     pub(super) fn fail(&mut self, error: Error) -> Error {
         self.state = LogState::Failed;
         self.failure = Some(Box::new(error.clone()));
+        if let Some(entries) = self.new_entries.as_deref_mut() {
+            entries.note(&error);
+        }
         error
     }
 
@@ -363,6 +389,9 @@ impl ThreadLog {
                 ..
             } if !is_current(&handle) && self.tail.is_durable() => {}
             Outcome::Failed { error, .. } => {
+                if let Some(entries) = self.new_entries.as_deref_mut() {
+                    entries.note(&error);
+                }
                 return Err(match self.state {
                     LogState::Live => self.fail(error),
                     _ => error,
@@ -444,6 +473,7 @@ impl ThreadLog {
             self.release_handle()?;
             self.state = LogState::Closed;
             self.meta = None;
+            self.inheritance = None;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use selvedge_codec::{ByteOffset, ThreadId};
 
 use super::context::LogContext;
 use super::handle::LogHandle;
+use super::native_writer::first_header;
 use super::recovery::{Decision, decide};
 use super::writer::look;
 use crate::disk::{Disk, OpenMode};
@@ -53,7 +54,9 @@ pub(super) fn unpack(
     let lines = decompress(&packed).map_err(|why| Error::codec(&from, ByteOffset::ZERO, why))?;
     let lines = bytes::Bytes::from(lines);
     // Before anything is changed: an unpacked log that is refused would be no gain.
-    if let (_, Decision::Refuse { offset, why }) = decide(&look(&lines, thread_id, path).found) {
+    if let (_, Decision::Refuse { offset, why }) =
+        decide(&look(&lines, first_header(thread_id), path).found)
+    {
         return Err(match why {
             CorruptReason::Codec(why) => Error::codec(&from, offset, why),
             why => Error::Corrupt {

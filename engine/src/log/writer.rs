@@ -2,8 +2,8 @@
 //! that is opened to be written on.
 
 use bytes::Bytes;
-use selvedge_codec::segment::FrameSeed;
-use selvedge_codec::{ByteOffset, CodecError, Item, Ordinal, ThreadId, TurnId};
+use selvedge_codec::segment::{FrameSeed, SegmentHeader};
+use selvedge_codec::{ByteOffset, CodecError, Item, Ordinal, TurnId};
 
 use super::Damage;
 use super::draft::Draft;
@@ -53,12 +53,14 @@ pub(super) struct Look {
     pub(super) damage: Vec<Damage>,
 }
 
-pub(super) fn look(bytes: &Bytes, thread_id: ThreadId, path: &LogPath) -> Look {
+/// Looks at a file that is opened as the log of the thread of `expected`: the header that a native
+/// log has if that is not there yet.
+pub(super) fn look(bytes: &Bytes, expected: SegmentHeader, path: &LogPath) -> Look {
     match LogFormat::of_file_name(path.file_name()) {
         Some(LogFormat::JsonLines | LogFormat::CompressedJsonLines) => {
             let name = LogName::parse(path.file_name()).and_then(|name| name.thread_id);
-            jsonl_writer::look(bytes, thread_id, name)
+            jsonl_writer::look(bytes, expected.thread_id, name)
         }
-        Some(LogFormat::Native) | None => native_writer::look(bytes, thread_id),
+        Some(LogFormat::Native) | None => native_writer::look(bytes, expected),
     }
 }

@@ -144,6 +144,20 @@ impl Projector {
         self.summary.item_count = self.summary.item_count.saturating_add(1);
     }
 
+    /// Takes the next record in that a fork inherits, before any of its own. It counts for what was
+    /// said and done; what it says of a thread it says of another one, and so do its times.
+    pub fn apply_inherited(&mut self, record: &Record) {
+        let view = View::of(record).unwrap_or(View::Other);
+        let sign = self.turns.take(record, &view);
+        if sign == TurnSign::UserMessage && self.summary.first_user_message.is_none() {
+            self.take_first_words(&view);
+        }
+        if matches!(view, View::TurnContext(_) | View::TokenCount(_)) {
+            self.take_view(record, view);
+        }
+        self.summary.item_count = self.summary.item_count.saturating_add(1);
+    }
+
     /// Takes a report of damage before the tail in.
     pub fn note_damage(&mut self, _damage: &Damage) {
         self.summary.damaged_count = self.summary.damaged_count.saturating_add(1);

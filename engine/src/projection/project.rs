@@ -60,7 +60,7 @@ enum Start {
 
 impl Start {
     /// `None` where the log must be read from its start.
-    fn of(log: &OpenLog, base: &ProjectedThread) -> Result<Option<Self>> {
+    fn of(log: &OpenLog<'_>, base: &ProjectedThread) -> Result<Option<Self>> {
         let checkpoint = &base.checkpoint;
         let position = checkpoint.position;
         if base.format != log.format() {
@@ -85,7 +85,7 @@ impl Start {
 
 /// Whether a line ends or begins at `offset`. A last line without its newline is consumed; what
 /// is appended to it without one makes another line of both.
-fn is_line_boundary(log: &OpenLog, offset: ByteOffset) -> Result<bool> {
+fn is_line_boundary(log: &OpenLog<'_>, offset: ByteOffset) -> Result<bool> {
     let Some(before) = offset.get().checked_sub(1) else {
         return Ok(true);
     };
@@ -94,7 +94,7 @@ fn is_line_boundary(log: &OpenLog, offset: ByteOffset) -> Result<bool> {
 }
 
 fn resume(
-    log: &OpenLog,
+    log: &OpenLog<'_>,
     path: &LogPath,
     (base, start): (ProjectedThread, Start),
 ) -> Result<Projection> {
@@ -119,7 +119,7 @@ fn resume(
 }
 
 fn projection(
-    log: &OpenLog,
+    log: &OpenLog<'_>,
     (folded, checkpoint): (Folded, Checkpoint),
     from_start: bool,
 ) -> Projection {
@@ -153,8 +153,14 @@ fn checkpoint_of(scan: &LogScan) -> Checkpoint {
 }
 
 fn take_all(projector: &mut Projector, scan: &mut LogScan) {
+    let own_from = scan.own_from();
     for event in scan {
-        take(projector, &event);
+        match event {
+            LogEvent::Record(record) if record.ordinal < own_from => {
+                projector.apply_inherited(&record);
+            }
+            event => take(projector, &event),
+        }
     }
 }
 
@@ -199,7 +205,7 @@ fn settle(path: &LogPath, mut scan: LogScan) -> Projector {
     projector
 }
 
-fn open(disk: &dyn Disk, home: &Home, path: &LogPath) -> Result<OpenLog> {
+fn open<'d>(disk: &'d dyn Disk, home: &Home, path: &LogPath) -> Result<OpenLog<'d>> {
     // A path without a log's ending is no log's; read as JSON lines, its bytes say so.
     let format = LogFormat::of_file_name(path.file_name()).unwrap_or(LogFormat::JsonLines);
     OpenLog::open(disk, &home.log_file(path), format)

@@ -2,8 +2,9 @@
 //!
 //! What must hold: the thread is there, as it was, until its last log is removed, and gone with it.
 //! What lies beside that log goes before it, and what only speaks of the thread (its name beside the
-//! logs, its rows) after it: nobody finds that any more, and a second try removes what a first one
-//! left. The history that a fork begins with is the fork's own, and stays.
+//! logs, its rows, the history that it began with) after it: nobody finds that any more, and a second try
+//! removes what a first one left. The history that a fork begins with is the fork's own: it stays when
+//! the thread that it came from is deleted.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,11 +17,12 @@ use super::logs::{ThreadLogs, is_named};
 use crate::home::{LogFormat, LogPath};
 use crate::index::{Database, Fault, Outcome, Tables, forget_thread};
 use crate::listing::forget_name;
+use crate::log::remove_inherited;
 use crate::{Error, Result};
 
 impl Store {
-    /// Deletes a thread for good: its logs wherever they lie, what recovery kept of them, its name
-    /// beside the logs and its rows. A thread that is not there (any more) is no error, and what an
+    /// Deletes a thread for good: its logs wherever they lie, what recovery kept of them, the history
+    /// that it inherited, its name beside the logs and its rows. A thread that is not there (any more) is no error, and what an
     /// interrupted try has left of it is removed.
     ///
     /// # Errors
@@ -29,6 +31,7 @@ impl Store {
         let _lock = self.context.locks.lock(id)?;
         let logs = self.logs_of(id)?;
         self.remove_logs(id, &logs)?;
+        remove_inherited(&self.context, id)?;
         forget_name(&self.context, id)?;
         match &self.index {
             Some(index) => self.noted(index, self.forget_rows(index, id, &logs)),

@@ -22,7 +22,9 @@ pub(super) enum Op {
     List,
     CreateDir,
     Rename,
+    Link,
     Remove,
+    RemoveDir,
     SyncDir,
     Read,
     Write,
@@ -31,13 +33,15 @@ pub(super) enum Op {
     Lock,
 }
 
-pub(super) const ALL_OPS: [Op; 12] = [
+pub(super) const ALL_OPS: [Op; 14] = [
     Op::Open,
     Op::Stat,
     Op::List,
     Op::CreateDir,
     Op::Rename,
+    Op::Link,
     Op::Remove,
+    Op::RemoveDir,
     Op::SyncDir,
     Op::Read,
     Op::Write,
@@ -218,9 +222,19 @@ impl Disk for FaultyDisk {
         Ok(())
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(Op::Link, to)?;
+        RealDisk.link(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.check(Op::Remove, path)?;
         RealDisk.remove(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.check(Op::RemoveDir, dir)?;
+        RealDisk.remove_dir(dir)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

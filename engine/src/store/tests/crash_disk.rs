@@ -55,6 +55,11 @@ impl CrashDisk {
         self.state().left > 0
     }
 
+    /// Whether a power loss would take anything back.
+    pub(super) fn has_unsynced(&self) -> bool {
+        !self.state().unsynced.is_empty()
+    }
+
     /// Takes back every change of a folder that was not synced, as a power loss may.
     pub(super) fn lose_power(&self) {
         let unsynced = std::mem::take(&mut self.state().unsynced);
@@ -137,10 +142,21 @@ impl Disk for CrashDisk {
         RealDisk.rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change()?;
+        self.note(to);
+        RealDisk.link(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.change()?;
         self.note(path);
         RealDisk.remove(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.change()?;
+        RealDisk.remove_dir(dir)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

@@ -4,12 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use selvedge_codec::{Item, UtcMicros};
+use selvedge_codec::segment::SegmentNumber;
+use selvedge_codec::{ByteOffset, Item, Ordinal, UtcMicros};
 
 use super::crash_disk::CrashDisk;
 use super::home::{TestHome, WAIT, id, ids, line, meta, said, thread};
+use crate::disk::RealDisk;
 use crate::listing::{ListQuery, ThreadFilter};
-use crate::log::{NewThread, ThreadLog};
+use crate::log::{NewThread, ThreadLog, name_of};
+use crate::sample_home;
 use crate::store::{IndexUse, Store, StoreOptions};
 use crate::thread::ThreadSummary;
 use crate::{ConflictReason, Error, InvalidRequest};
@@ -281,12 +284,56 @@ fn a_deleted_thread_leaves_nothing_and_takes_nothing_of_others_along() {
     }
 }
 
+#[test]
+fn the_history_that_a_fork_begins_with_outlives_its_parent_and_goes_with_the_fork() {
+    let home = TestHome::new();
+    let (parent, fork) = (sample_home::id(1), sample_home::id(2));
+    let begins = vec![sample_home::meta(1, ""), sample_home::user("hello")];
+    let file = format!("sessions/rollout-{parent}.rlog");
+    let bytes = sample_home::native(1, &[begins]);
+    home.put(&file, &bytes);
+    let end = ByteOffset::new(bytes.len() as u64);
+    let inherited = name_of(
+        &RealDisk,
+        &home.file(&file),
+        (SegmentNumber::FIRST, Ordinal::new(2), end),
+    )
+    .unwrap();
+    let inherited = format!("inherited/{fork}/{inherited}");
+    fs::create_dir_all(home.file(&inherited).parent().unwrap()).unwrap();
+    fs::hard_link(home.file(&file), home.file(&inherited)).unwrap();
+    let own = vec![vec![sample_home::meta(2, "")]];
+    let name = format!("rollout-{fork}.rlog");
+    home.put(
+        &format!("sessions/{name}"),
+        sample_home::native_segment(2, (1, 2), &own),
+    );
+    let store = home.filled();
+    let before = store.history(fork).unwrap().records;
+    assert_eq!(before.len(), 3);
+    store.delete(parent).unwrap();
+    assert_eq!(store.history(fork).unwrap().records, before);
+    let there = store.archive(fork).unwrap();
+    assert_eq!(there.first_user_message.as_deref(), Some("hello"));
+    assert_eq!(store.history(fork).unwrap().records, before);
+    let archived = format!("archived_sessions/{name}");
+    assert_eq!(files(&home), [archived, inherited]);
+    assert_listed(&home, &store);
+    store.delete(fork).unwrap();
+    assert!(files(&home).is_empty());
+    assert!(!home.file(&format!("inherited/{fork}")).exists());
+    store.delete(fork).unwrap();
+}
+
+/// An older copy of a log: it is only preferred where it lies better.
+const OLDER: &str = "z-older.jsonl";
+
 /// A home with the thread 1 in two logs, and another thread beside it.
 fn crash_home() -> TestHome {
     let home = TestHome::new();
     let text = meta(1, "/w", 100) + &said(101, "hello") + &said(200, "more");
     home.put(&live(1, ".jsonl"), text);
-    home.put(&live(1, ".jsonl.zst"), packed(&thread(1, 100)));
+    home.put(&format!("{DAY}/{OLDER}"), thread(1, 100));
     home.put(&(live(1, ".jsonl") + ".torn-17"), "half");
     home.put(&live(2, ".jsonl"), thread(2, 100));
     let name = |number| format!("{{\"id\":\"{}\",\"thread_name\":\"n\"}}\n", id(number));
@@ -302,7 +349,11 @@ fn die_everywhere(
     check: impl Fn(&TestHome),
 ) -> usize {
     for changes in 1.. {
+        let mut has_unsynced = false;
         for loses_power in [false, true] {
+            if loses_power && !has_unsynced {
+                continue;
+            }
             let home = prepare();
             let disk = CrashDisk::after(changes);
             let options = StoreOptions {
@@ -315,6 +366,7 @@ fn die_everywhere(
                 check(&home);
                 return changes;
             }
+            has_unsynced = disk.has_unsynced();
             if loses_power {
                 disk.lose_power();
             }
@@ -362,8 +414,10 @@ fn a_move_that_is_cut_short_anywhere_leaves_the_thread_in_one_place_and_can_be_f
                     live(2, ".jsonl"),
                     live(1, ".jsonl") + ".torn-17",
                 ];
-                let place = if to_archive { archived } else { live };
-                left.extend([place(1, ".jsonl"), place(1, ".jsonl.zst")]);
+                let place = if to_archive { "archived_sessions" } else { DAY };
+                left.extend(
+                    [named(1, ".jsonl"), OLDER.to_owned()].map(|name| format!("{place}/{name}")),
+                );
                 left.sort();
                 assert_eq!(files(home), left);
                 assert_listed(home, &store);
