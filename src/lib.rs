@@ -6,9 +6,13 @@ pub use selvedge_actors::{
     Selvedge, StartThread, ThreadSnapshot, ThreadState,
 };
 
+// The threads of any store.
+pub use selvedge_actors::{LocalThreadStore, ThreadHandle, ThreadManager};
+
 // The storage boundary.
 pub use selvedge_store::{
-    EventSource, ForkThread, ResumeThread, RolledBackThread, Subscription, ThreadEvent, ThreadStore,
+    Call, EventSource, ForkThread, InMemoryThreadStore, Operation, ResumeThread, RolledBackThread,
+    Subscription, ThreadEvent, ThreadRecords, ThreadStore, check_batch, rollback_item,
 };
 
 // What a log holds.
@@ -25,7 +29,8 @@ pub use selvedge_engine::listing::{
     Coverage, Direction, ListQuery, MAX_PAGE_SIZE, Page, SortKey, ThreadFilter, Verification,
 };
 pub use selvedge_engine::paging::{
-    ItemDetail, ItemPage, ItemQuery, MAX_PAGE_ITEMS, ModelContext, TurnEntry, TurnPage, TurnQuery,
+    ItemDetail, ItemPage, ItemQuery, MAX_PAGE_ITEMS, ModelContext, TokenUsageReport, TurnEntry,
+    TurnPage, TurnQuery,
 };
 pub use selvedge_engine::search::{
     MAX_TERM_BYTES, Occurrence, OccurrencePage, OccurrenceQuery, SearchHit, SearchPage,

@@ -8,7 +8,7 @@ use selvedge_codec::{Ordinal, ThreadId};
 use selvedge_engine::log::NewThread;
 use selvedge_engine::thread::ThreadSummary;
 use selvedge_engine::{Error, InvalidRequest, Result};
-use selvedge_store::{ForkThread, ResumeThread, RolledBackThread, StartThread};
+use selvedge_store::{ForkThread, ResumeThread, RolledBackThread};
 
 use crate::live_thread::{LiveThread, ThreadState};
 use crate::pending::ForkSource;
@@ -67,11 +67,20 @@ impl Selvedge {
             upto: self.acknowledged(fork.source).await?,
         };
         let parent = self.read_thread(fork.source).await?;
+        let originator = match fork.start.originator.as_str() {
+            "" => {
+                let parent = fork.source;
+                self.read(move |store| store.originator(parent)).await?
+            }
+            said => said.to_owned(),
+        };
+        let point = fork.point.clone();
         let created_at = self.core.clock.now();
-        let meta = inherit(fork.start, parent).session_meta(thread_id, created_at)?;
+        let start = fork.resolve(&parent, originator);
+        let meta = start.session_meta(thread_id, created_at)?;
         let asked = Fork {
             source,
-            point: fork.point,
+            point,
             new: NewThread {
                 thread_id,
                 created_at,
@@ -175,24 +184,5 @@ impl Selvedge {
         self.core.check_open()?;
         let rolled_back = self.core.registry.ask(RollBack { thread_id, turns });
         rolled_back.await.map_err(registry_error)
-    }
-}
-
-/// What a fork is started with: what was not said is taken from its parent, but for what makes
-/// the parent somebody's.
-fn inherit(start: StartThread, parent: ThreadSummary) -> StartThread {
-    let or = |said: String, inherited: String| if said.is_empty() { inherited } else { said };
-    StartThread {
-        cwd: or(start.cwd, parent.cwd),
-        cli_version: or(start.cli_version, parent.cli_version.unwrap_or_default()),
-        model_provider: start.model_provider.or(parent.model_provider),
-        source: start
-            .source
-            .or(Some(parent.source).filter(|source| source != "null")),
-        git: start.git.or(parent.git_info),
-        memory_mode: start.memory_mode.or(Some(parent.memory_mode)),
-        history_mode: start.history_mode.or(Some(parent.history_mode)),
-        forked_from_id: Some(parent.thread_id),
-        ..start
     }
 }

@@ -13,6 +13,8 @@ mod indexer;
 mod init_guard;
 mod io_pool;
 mod live_thread;
+mod local_store;
+mod manager;
 mod options;
 mod pending;
 mod reads;
@@ -24,6 +26,8 @@ mod within;
 
 pub use init_guard::InitGuard;
 pub use live_thread::{LiveThread, ThreadSnapshot, ThreadState};
+pub use local_store::LocalThreadStore;
+pub use manager::{ThreadHandle, ThreadManager};
 pub use options::{IndexMode, OpenOptions};
 pub use selvedge::Selvedge;
 pub use selvedge_store::{Ack, AppendOptions, Durability, Flushed, StartThread};

@@ -59,6 +59,9 @@ pub(crate) struct ThreadShared {
     /// Set before any waiter can learn that the actor ends, so that whoever was told so and
     /// resumes the thread at once is not given the old actor again.
     ending: AtomicBool,
+    /// Whether somebody has started or resumed the thread; it is live for operations alone
+    /// otherwise. Set before any waiter can learn that it is live.
+    kept: AtomicBool,
     /// Whether the log is in the set of those that the indexer will look at.
     pub(crate) awaits_index: AtomicBool,
     /// Tells the thread's subscribers what they may see.
@@ -72,8 +75,17 @@ impl ThreadShared {
             thread_id,
             ephemeral,
             ending: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
             awaits_index: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn keep(&self) {
+        self.kept.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn is_ending(&self) -> bool {
@@ -147,6 +159,10 @@ impl LiveThread {
     /// thread; [`Error::Io`] and [`Error::OutOfSpace`] when the batch could not be written or
     /// synced, after which the next append first mends the log; [`Error::InvalidRequest`] for an
     /// empty batch or an item that is too large; [`Error::Closed`] after a shutdown.
+    ///
+    /// To a log of JSON lines another tool may append at the same moment. A batch that expected an
+    /// ordinal is answered with [`Error::Conflict`] then although it is in the log, behind the
+    /// other tool's lines: the ordinal that the error tells is that of its first record.
     pub async fn append_with(&self, items: Vec<Item>, options: AppendOptions) -> Result<Ack> {
         check_batch(&items)?;
         let append = Append { items, options };

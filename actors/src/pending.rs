@@ -3,7 +3,7 @@
 use selvedge_codec::{Ordinal, ThreadId};
 use selvedge_engine::log::{NewThread, ThreadLog};
 use selvedge_engine::store::Store;
-use selvedge_engine::thread::{ForkPoint, ThreadSummary};
+use selvedge_engine::thread::ForkPoint;
 use selvedge_engine::{Error, Result};
 
 pub(crate) const NOT_WIRED: Error = Error::Closed {
@@ -17,15 +17,6 @@ pub(crate) struct ForkSource {
 }
 
 pub(crate) trait Pending {
-    fn archive(&self, _: ThreadId) -> Result<ThreadSummary> {
-        Err(NOT_WIRED)
-    }
-    fn unarchive(&self, _: ThreadId) -> Result<ThreadSummary> {
-        Err(NOT_WIRED)
-    }
-    fn delete(&self, _: ThreadId) -> Result<()> {
-        Err(NOT_WIRED)
-    }
     fn fork(&self, _: &ForkSource, _: &ForkPoint, _: NewThread) -> Result<ThreadLog> {
         Err(NOT_WIRED)
     }

@@ -104,16 +104,14 @@ impl Selvedge {
     pub async fn start_thread(&self, start: StartThread) -> Result<LiveThread> {
         self.core.check_open()?;
         let thread_id = start.thread_id.unwrap_or_else(ThreadId::generate);
-        let log = if start.ephemeral {
-            None
-        } else {
-            let created_at = self.core.clock.now();
-            Some(NewLog {
-                created_at,
-                meta: start.session_meta(thread_id, created_at)?,
-                may_exist: start.thread_id.is_some(),
-            })
-        };
+        let created_at = self.core.clock.now();
+        // Of a thread that has no log, it is checked all the same.
+        let meta = start.session_meta(thread_id, created_at)?;
+        let log = (!start.ephemeral).then_some(NewLog {
+            created_at,
+            meta,
+            may_exist: start.thread_id.is_some(),
+        });
         let thread = self
             .core
             .registry

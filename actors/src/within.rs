@@ -17,35 +17,41 @@ use selvedge_store::Subscription;
 
 use crate::feed::LogEvents;
 use crate::live_thread::{LiveThread, ThreadState, thread_error};
-use crate::pending::NOT_WIRED;
 use crate::selvedge::Selvedge;
 use crate::thread_actor::SubscribeEphemeral;
 
 impl Selvedge {
-    /// A page of a thread's turns.
+    /// A page of a thread's turns, the running one included. Those that were rolled back are left
+    /// out.
     ///
     /// # Errors
-    /// As the storage boundary says.
-    pub async fn list_turns(&self, _thread_id: ThreadId, query: TurnQuery) -> Result<TurnPage> {
-        drop(query);
-        Err(NOT_WIRED)
+    /// [`InvalidRequest`] for a bad cursor or page size; otherwise as
+    /// [`Selvedge::load_history`].
+    pub async fn list_turns(&self, thread_id: ThreadId, query: TurnQuery) -> Result<TurnPage> {
+        self.settle().await?;
+        self.read(move |store| store.turns_page(thread_id, &query))
+            .await
     }
 
     /// A page of a thread's items.
     ///
     /// # Errors
-    /// As the storage boundary says.
-    pub async fn list_items(&self, _thread_id: ThreadId, query: ItemQuery) -> Result<ItemPage> {
-        drop(query);
-        Err(NOT_WIRED)
+    /// [`InvalidRequest`] for a bad cursor or page size, or a turn that the thread has not, or not
+    /// any more; otherwise as [`Selvedge::load_history`].
+    pub async fn list_items(&self, thread_id: ThreadId, query: ItemQuery) -> Result<ItemPage> {
+        self.settle().await?;
+        self.read(move |store| store.items_page(thread_id, &query))
+            .await
     }
 
-    /// The end of a thread's history from which what the model sees can be rebuilt.
+    /// The end of a thread's history from which what the model sees can be rebuilt, read from the
+    /// log's end backwards.
     ///
     /// # Errors
-    /// As the storage boundary says.
-    pub async fn load_model_context(&self, _thread_id: ThreadId) -> Result<ModelContext> {
-        Err(NOT_WIRED)
+    /// As [`Selvedge::load_history`].
+    pub async fn load_model_context(&self, thread_id: ThreadId) -> Result<ModelContext> {
+        self.settle().await?;
+        self.read(move |store| store.model_context(thread_id)).await
     }
 
     /// The latest token usage that a thread's log tells of, with no more than its history at hand;

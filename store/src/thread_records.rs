@@ -6,12 +6,12 @@
 use std::path::PathBuf;
 
 use selvedge_codec::view::View;
-use selvedge_codec::{
-    CodecError, EventClass, Item, Ordinal, Record, RecordType, ThreadId, UtcMicros,
-};
+use selvedge_codec::{CodecError, Item, Ordinal, Record, RecordType, ThreadId, UtcMicros};
 use selvedge_engine::home::LogPath;
 use selvedge_engine::log::{History, LogPosition, Numbering};
-use selvedge_engine::projection::{FoldState, LogIdentity, Projector, apply_turn_changes};
+use selvedge_engine::projection::{
+    FoldState, LogIdentity, PlacedTurn, Projector, apply_turn_changes,
+};
 use selvedge_engine::thread::{ForkPoint, ThreadSummary, TurnSummary};
 use selvedge_engine::{ConflictReason, CorruptReason, Error, InvalidRequest, Result};
 
@@ -63,7 +63,7 @@ impl ThreadRecords {
         let inherited = Ordinal::new(own as u64);
         let mut numbering = Numbering::starting_at(inherited);
         numbering.follow(records.iter().skip(own));
-        let folded = Folded::of(thread_id, &records, inherited)?;
+        let folded = Folded::of(thread_id, &records, own)?;
         Ok(Self {
             thread_id,
             records,
@@ -142,6 +142,7 @@ impl ThreadRecords {
     pub fn history(&self) -> History {
         History {
             records: self.records.clone(),
+            own_from: self.inherited,
             damage: Vec::new(),
             torn_tail: None,
             position: LogPosition {
@@ -154,7 +155,7 @@ impl ThreadRecords {
     /// The turns that still count, oldest first.
     #[must_use]
     pub fn turns(&self) -> Vec<TurnSummary> {
-        let turns = self.folded.turns.iter();
+        let turns = self.folded.turns.iter().map(|placed| &placed.turn);
         turns.filter(|turn| !turn.rolled_back).cloned().collect()
     }
 
@@ -180,7 +181,12 @@ impl ThreadRecords {
                 let is_it = |turn: &&TurnSummary| {
                     !turn.rolled_back && turn.turn_id.as_ref() == Some(turn_id)
                 };
-                let turn = self.folded.turns.iter().rfind(is_it);
+                let turn = self
+                    .folded
+                    .turns
+                    .iter()
+                    .map(|placed| &placed.turn)
+                    .rfind(is_it);
                 let turn = turn.ok_or_else(|| InvalidRequest::NoSuchTurn {
                     thread_id: self.thread_id,
                     turn_id: turn_id.clone(),
@@ -201,7 +207,11 @@ impl ThreadRecords {
     /// # Errors
     /// [`InvalidRequest::RollbackTurns`] for 0 turns or more than still count.
     pub fn rollback(&self, turns: u32) -> Result<Item> {
-        let there = self.folded.turns.iter().filter(|turn| !turn.rolled_back);
+        let there = self
+            .folded
+            .turns
+            .iter()
+            .filter(|placed| !placed.turn.rolled_back);
         let there = u32::try_from(there.count()).unwrap_or(u32::MAX);
         rollback_item(turns, there)
     }
@@ -252,48 +262,37 @@ fn corrupt(thread_id: ThreadId, why: CorruptReason) -> Error {
 struct Folded {
     summary: ThreadSummary,
     state: FoldState,
-    turns: Vec<TurnSummary>,
-    /// The latest time of the thread's own records.
-    updated_at: Option<UtcMicros>,
+    turns: Vec<PlacedTurn>,
 }
 
 impl Folded {
-    fn of(thread_id: ThreadId, records: &[Record], inherited: Ordinal) -> Result<Self> {
+    fn of(thread_id: ThreadId, records: &[Record], own: usize) -> Result<Self> {
         let mut projector = Projector::new(identity(thread_id));
-        let of_another = |record: &&Record| record.ordinal < inherited;
-        for record in records
-            .iter()
-            .filter(|record| !of_another(record) || !describes(record))
-        {
-            projector.apply(record);
+        let (inherited, own) = records.split_at_checked(own).unwrap_or_default();
+        for record in inherited {
+            projector.apply_inherited(record);
         }
-        let mut this = Self::finish(thread_id, projector, (Vec::new(), records))?;
-        let own = records.iter().filter(|record| !of_another(record));
-        this.note(records.len(), own.map(|record| record.time).max());
-        Ok(this)
+        Self::finish(thread_id, projector, (Vec::new(), own))
     }
 
     fn take(&mut self, batch: &[Record]) -> Result<()> {
         let thread_id = self.summary.thread_id;
         let (summary, state) = (self.summary.clone(), self.state.clone());
-        let mut projector = Projector::resume(identity(thread_id), summary, state);
-        for record in batch {
-            projector.apply(record);
-        }
+        let projector = Projector::resume(identity(thread_id), summary, state);
         let turns = std::mem::take(&mut self.turns);
-        let updated_at = self.updated_at;
-        let before = usize::try_from(self.summary.next_ordinal.get()).unwrap_or(usize::MAX);
         *self = Self::finish(thread_id, projector, (turns, batch))?;
-        let latest = batch.iter().map(|record| record.time).max();
-        self.note(before.saturating_add(batch.len()), updated_at.max(latest));
         Ok(())
     }
 
+    /// Takes the thread's own records, which are the last ones.
     fn finish(
         thread_id: ThreadId,
-        projector: Projector,
-        (mut turns, records): (Vec<TurnSummary>, &[Record]),
+        mut projector: Projector,
+        (mut turns, records): (Vec<PlacedTurn>, &[Record]),
     ) -> Result<Self> {
+        for record in records {
+            projector.apply(record);
+        }
         let next = records.last().map(|record| record.ordinal.next());
         let folded = projector.finish(next.unwrap_or_default());
         let folded = folded.map_err(|why| corrupt(thread_id, why))?;
@@ -302,14 +301,7 @@ impl Folded {
             summary: folded.summary,
             state: folded.state,
             turns,
-            updated_at: None,
         })
-    }
-
-    fn note(&mut self, item_count: usize, updated_at: Option<UtcMicros>) {
-        self.summary.item_count = item_count as u64;
-        self.summary.updated_at = updated_at.unwrap_or(self.summary.created_at);
-        self.updated_at = updated_at;
     }
 }
 
@@ -318,13 +310,4 @@ fn identity(thread_id: ThreadId) -> LogIdentity {
         path: LogPath::NOWHERE,
         header: Some(thread_id),
     }
-}
-
-/// Whether a record describes the thread that it was written for, which another one that inherits
-/// it is not.
-fn describes(record: &Record) -> bool {
-    matches!(
-        record.record_type,
-        RecordType::SessionMeta | RecordType::MetadataPatch
-    ) || record.event == Some(EventClass::NameUpdated)
 }

@@ -13,7 +13,6 @@ use super::queue::Wanted;
 use super::{Event, Registry, Reply, send};
 use crate::feed::Feeds;
 use crate::live_thread::{ThreadRef, ThreadState, thread_error};
-use crate::pending::Pending as _;
 use crate::spawn;
 use crate::thread_actor::{Snapshot, ThreadEnv};
 

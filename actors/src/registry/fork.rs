@@ -78,9 +78,7 @@ impl Registry {
     /// A new thread is live: its maker is told.
     pub(super) fn made(&mut self, thread: &Arc<ThreadRef>, maker: Maker) {
         let thread_id = thread.shared.thread_id;
-        if let Some(live) = self.live(thread_id) {
-            live.is_kept = true;
-        }
+        thread.shared.keep();
         match maker {
             Maker::Start(reply) => send(reply, Ok(Arc::clone(thread))),
             Maker::Fork(fork) if fork.with_summary => {

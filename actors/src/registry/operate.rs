@@ -11,8 +11,8 @@ use selvedge_codec::view::MetadataPatch;
 use selvedge_codec::{Item, ThreadId};
 use selvedge_engine::store::{MetadataChange, Store};
 use selvedge_engine::thread::{ThreadSummary, TurnSummary};
-use selvedge_engine::{Error, InvalidRequest, Result};
-use selvedge_store::{ResumeThread, RolledBackThread};
+use selvedge_engine::{Error, Result};
+use selvedge_store::{ResumeThread, RolledBackThread, rollback_item};
 use tokio::task::Id;
 
 use super::queue::{ForkReply, State, Wanted};
@@ -67,8 +67,6 @@ pub(super) enum Operation {
 #[derive(Debug)]
 pub(super) struct Operated {
     thread: Arc<ThreadRef>,
-    /// Whether the thread is to stay live.
-    keep: bool,
     /// The operation, when the thread ended before it had begun.
     again: Option<Box<Operation>>,
 }
@@ -146,7 +144,6 @@ impl Registry {
             && Arc::ptr_eq(&live.thread, &operated.thread)
         {
             live.uses.retain(|used_by| *used_by != task);
-            live.is_kept |= operated.keep;
         }
         if let Some(operation) = operated.again {
             let entry = self.threads.entry(thread_id).or_default();
@@ -193,26 +190,25 @@ impl Operation {
     }
 
     async fn run(self, env: &ThreadEnv, thread: Arc<ThreadRef>) -> Operated {
-        let (keep, again) = match self {
+        let again = match self {
             Self::Resume { changes, reply } => {
                 let done = change_metadata(env, &thread, &changes).await;
                 let done = done.map(|done| Done {
                     answer: (Arc::clone(&thread), done.answer),
                     gate: done.gate,
                 });
-                let keep = done.is_ok();
-                let again = answer(reply, done).map(|reply| Self::Resume { changes, reply });
-                (keep, again)
+                if done.is_ok() {
+                    thread.shared.keep();
+                }
+                answer(reply, done).map(|reply| Self::Resume { changes, reply })
             }
             Self::Metadata { patch, reply } => {
                 let done = change_metadata(env, &thread, &patch).await;
-                let again = answer(reply, done).map(|reply| Self::Metadata { patch, reply });
-                (false, again)
+                answer(reply, done).map(|reply| Self::Metadata { patch, reply })
             }
             Self::RollBack { turns, reply } => {
                 let done = roll_back(env, &thread, turns).await;
-                let again = answer(reply, done).map(|reply| Self::RollBack { turns, reply });
-                (false, again)
+                answer(reply, done).map(|reply| Self::RollBack { turns, reply })
             }
             Self::Forked(fork) => {
                 let summary = read_settled(env, thread.shared.thread_id).await;
@@ -222,12 +218,11 @@ impl Operation {
                 });
                 send(fork.reply, forked);
                 drop(fork.gate);
-                (false, None)
+                None
             }
         };
         Operated {
             thread,
-            keep,
             again: again.map(Box::new),
         }
     }
@@ -321,10 +316,7 @@ async fn roll_back(
             false => counting_turns(store, thread_id)?,
         };
         let there = u32::try_from(turns.len()).unwrap_or(u32::MAX);
-        if asked == 0 || asked > there {
-            return Err(InvalidRequest::RollbackTurns { asked, there }.into());
-        }
-        Ok((vec![rollback_item(asked)?], ()))
+        Ok((vec![rollback_item(asked, there)?], ()))
     })
     .await?;
     env.settle().await?;
@@ -347,11 +339,6 @@ fn counting_turns(store: &Store, thread_id: ThreadId) -> Result<Vec<TurnSummary>
     let mut turns = store.turns(thread_id)?;
     turns.retain(|turn| !turn.rolled_back);
     Ok(turns)
-}
-
-fn rollback_item(turns: u32) -> Result<Item> {
-    let payload = format!(r#"{{"type":"thread_rolled_back","num_turns":{turns}}}"#);
-    Ok(Item::json("event_msg", payload).map_err(InvalidRequest::Codec)?)
 }
 
 async fn read_settled(env: &ThreadEnv, thread_id: ThreadId) -> Result<ThreadSummary> {

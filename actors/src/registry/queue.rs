@@ -40,8 +40,6 @@ pub(super) enum State {
 pub(super) struct Live {
     task: Id,
     pub(super) thread: Arc<ThreadRef>,
-    /// Whether somebody has started or resumed it. It is live for its operations alone otherwise.
-    pub(super) is_kept: bool,
     /// The operations that are using it.
     pub(super) uses: Vec<Id>,
     /// It was asked to end, for those who wait.
@@ -53,7 +51,6 @@ impl Live {
         Self {
             task,
             thread,
-            is_kept: false,
             uses: Vec::new(),
             closing: None,
         }
@@ -61,7 +58,7 @@ impl Live {
 
     /// Whether it is live for whoever asks.
     pub(super) fn is_there(&self) -> bool {
-        self.is_kept && !self.thread.shared.is_ending()
+        self.thread.shared.is_kept() && !self.thread.shared.is_ending()
     }
 }
 
@@ -182,10 +179,10 @@ impl Entry {
                     None => {
                         // An idle thread keeps no queue.
                         self.waiting = VecDeque::new();
-                        (is_unused && !live.is_kept).then_some(Next::Close(thread))
+                        (is_unused && !live.thread.shared.is_kept()).then_some(Next::Close(thread))
                     }
                     Some(Wanted::Thread(reply)) => {
-                        live.is_kept = true;
+                        thread.shared.keep();
                         Some(Next::Give(reply, thread))
                     }
                     Some(Wanted::Use(operation)) => Some(Next::Operate(operation, thread)),
@@ -293,7 +290,7 @@ impl Registry {
             Err(error) => {
                 tracing::warn!(%thread_id, %error, "a thread could not be ended, and stays live");
                 // It would be asked again at once.
-                live.is_kept = true;
+                thread.shared.keep();
                 if matches!(entry.waiting.front(), Some(Wanted::Exclusive(_)))
                     && let Some(wanted) = entry.waiting.pop_front()
                 {

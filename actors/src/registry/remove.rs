@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kameo::message::{Context, Message};
 use kameo::reply::DelegatedReply;
 use selvedge_codec::ThreadId;
-use selvedge_engine::Result;
+use selvedge_engine::{Error, Result};
 
 use super::{Event, Registry, send};
 use crate::spawn;
@@ -30,7 +30,11 @@ impl Message<Remove> for Registry {
             Some(live) if live.is_there() => {
                 let thread = Arc::clone(&live.thread);
                 spawn::owned_task(&mut self.tasks, async move {
-                    let outcome = thread.shutdown(Shutdown::Gentle).await;
+                    let outcome = match thread.shutdown(Shutdown::Gentle).await {
+                        // Somebody else has ended it meanwhile.
+                        Err(Error::Closed { .. }) => Ok(()),
+                        outcome => outcome,
+                    };
                     send(reply, outcome.clone());
                     Event::ShutDown(outcome)
                 });

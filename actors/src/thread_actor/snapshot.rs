@@ -33,7 +33,7 @@ impl Message<Snapshot> for ThreadActor {
             LogSlot::Ephemeral(thread) => Ok(ThreadSnapshot {
                 thread_id,
                 state: ThreadState::Ephemeral,
-                next_ordinal: thread.next_ordinal,
+                next_ordinal: thread.next_ordinal(),
                 durable_next_ordinal: selvedge_codec::Ordinal::ZERO,
                 path: None,
             }),

@@ -27,7 +27,7 @@ impl Message<SubscribeEphemeral> for ThreadActor {
         let LogSlot::Ephemeral(thread) = &mut self.log else {
             return Err(self.no_log());
         };
-        let next = thread.next_ordinal;
+        let next = thread.next_ordinal();
         if asked.from > next {
             let asked = asked.from;
             return Err(InvalidRequest::OrdinalPastEnd { asked, next }.into());

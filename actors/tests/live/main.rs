@@ -1,11 +1,13 @@
 //! Live threads on a real disk, through the public API alone.
 #![cfg(test)]
 
+mod conformance;
 mod disk;
 mod faults;
 mod handles;
 mod json_lines;
 mod lifecycle;
+mod operations;
 mod reads;
 mod registry;
 mod subscriptions;

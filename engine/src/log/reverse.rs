@@ -13,7 +13,7 @@ use selvedge_codec::segment::{
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal};
 
 use super::inherited::{OpenPart, Part, open_part};
-use super::{LogEvent, LogPosition, OpenLog};
+use super::{LogEvent, LogPosition, OpenLog, RecordPlace};
 use crate::Result;
 use crate::disk::Disk;
 use crate::home::LogFormat;
@@ -32,6 +32,8 @@ pub struct ReverseReader<'d> {
     is_begun: bool,
     /// The inherited segments before the file that is read, the next one last.
     parts: Vec<Part>,
+    /// Where the batch of the record given last lies.
+    place: Option<RecordPlace>,
 }
 
 /// The file that is read.
@@ -53,7 +55,8 @@ enum Way {
 
 /// What comes next.
 enum Step {
-    Event(LogEvent),
+    /// An event, and where its batch or line lies, where that is known.
+    Event(LogEvent, Option<RecordPlace>),
     /// Nothing: the file's front was reached.
     Front,
     /// Only a forward scan tells.
@@ -71,9 +74,12 @@ pub fn read_log_backwards<'d>(
     format: LogFormat,
     from: Option<LogPosition>,
 ) -> Result<ReverseReader<'d>> {
-    let log = OpenLog::open(disk, file, format)?;
-    let before = from.map(|from| from.next_ordinal);
-    let (first, parts, way) = match (format, from) {
+    ReverseReader::over(OpenLog::open(disk, file, format)?, from)
+}
+
+/// The log's first ordinal, the inherited parts that are asked for, and the way to begin with.
+fn begin(log: &OpenLog<'_>, from: Option<LogPosition>) -> Result<(Ordinal, Vec<Part>, Way)> {
+    Ok(match (log.format(), from) {
         (LogFormat::Native, from) => {
             let header = log.header()?;
             let (first, mut parts) = (header.first_ordinal, log.parts(&header)?);
@@ -85,7 +91,7 @@ pub fn read_log_backwards<'d>(
                 None => {
                     let end = from.map_or(log.stat().len.get(), |from| from.offset.get());
                     let seed = header.seed();
-                    Way::Frames(Frames::ending_at(&log, seed, ByteOffset::new(end))?)
+                    Way::Frames(Frames::ending_at(log, seed, ByteOffset::new(end))?)
                 }
             };
             (first, parts, way)
@@ -103,18 +109,7 @@ pub fn read_log_backwards<'d>(
             let way = Way::Scanned(scanned(log.scan(None)?, from.map(Bound::of)));
             (Ordinal::ZERO, Vec::new(), way)
         }
-    };
-    let mut reader = ReverseReader {
-        at: Place::Own(log, first),
-        before,
-        way,
-        is_begun: false,
-        parts,
-    };
-    if let Some(from) = from.filter(|from| from.next_ordinal <= first) {
-        reader.enter_part(disk, Some(from))?;
-    }
-    Ok(reader)
+    })
 }
 
 /// What was given already, or is not asked for.
@@ -188,6 +183,30 @@ impl<'d> Place<'d> {
 }
 
 impl<'d> ReverseReader<'d> {
+    /// Reads an open log backwards.
+    pub(crate) fn over(log: OpenLog<'d>, from: Option<LogPosition>) -> Result<Self> {
+        let disk = log.disk();
+        let (first, parts, way) = begin(&log, from)?;
+        let mut reader = Self {
+            at: Place::Own(log, first),
+            before: from.map(|from| from.next_ordinal),
+            way,
+            is_begun: false,
+            parts,
+            place: None,
+        };
+        if let Some(from) = from.filter(|from| from.next_ordinal <= first) {
+            reader.enter_part(disk, Some(from))?;
+        }
+        Ok(reader)
+    }
+
+    /// Where the batch lies that the record given last belongs to; `None` where that is not
+    /// known, and after damage.
+    pub(crate) const fn record_place(&self) -> Option<RecordPlace> {
+        self.place
+    }
+
     fn step(&mut self) -> Result<Option<LogEvent>> {
         loop {
             let (step, offset) = match &mut self.way {
@@ -203,12 +222,18 @@ impl<'d> ReverseReader<'d> {
                 }
                 Way::Lines(lines) => (lines.step(self.at.log())?, lines.end),
                 Way::Scanned(events) => {
-                    let event = events.pop();
-                    (event.map_or(Step::Front, Step::Event), ByteOffset::ZERO)
+                    let event = events.pop().map(|event| Step::Event(event, None));
+                    (event.unwrap_or(Step::Front), ByteOffset::ZERO)
                 }
             };
             match step {
-                Step::Event(event) => return Ok(Some(event)),
+                Step::Event(event, place) => {
+                    self.place = match &self.at {
+                        Place::Own(..) => place,
+                        Place::Inherited(_, part) => place.map(|at| at.up_to(part.next_ordinal)),
+                    };
+                    return Ok(Some(event));
+                }
                 Step::Unclear => {
                     let ordinal = self.before;
                     // Of an inherited segment all is wanted as long as nothing was given.
@@ -287,6 +312,20 @@ impl Frames {
         })
     }
 
+    /// Where the batch of the record given last lies.
+    fn place(&self) -> Option<RecordPlace> {
+        let at = |offset, next_ordinal| LogPosition {
+            offset,
+            next_ordinal,
+            bad_since_record: 0,
+        };
+        let (first, next) = self.walk.batch_ordinals()?;
+        Some(RecordPlace {
+            start: at(self.walk.whole_start(), first),
+            end: at(self.walk.batch_end(), next),
+        })
+    }
+
     fn step(&mut self, log: &OpenLog<'_>, before: Option<Ordinal>) -> Result<Step> {
         loop {
             return Ok(match self.walk.next() {
@@ -296,7 +335,7 @@ impl Frames {
                     Some(before) if record.ordinal.next() != before => Step::Unclear,
                     _ => {
                         self.is_begun = true;
-                        Step::Event(LogEvent::Record(record))
+                        Step::Event(LogEvent::Record(record), self.place())
                     }
                 },
                 Some(WalkBackEvent::NeedMore { at_least }) => {
@@ -337,7 +376,7 @@ struct Lines {
     /// The ordinal after the records before.
     next_ordinal: Ordinal,
     /// What is left to give of the last piece, oldest first.
-    found: Vec<LogEvent>,
+    found: Vec<(LogEvent, RecordPlace)>,
     /// Whether a later record carries its ordinal in its line: then a bad line before may have
     /// taken one.
     has_explicit_ordinals: bool,
@@ -346,8 +385,8 @@ struct Lines {
 impl Lines {
     fn step(&mut self, log: &OpenLog<'_>) -> Result<Step> {
         loop {
-            if let Some(event) = self.found.pop() {
-                return Ok(Step::Event(event));
+            if let Some((event, place)) = self.found.pop() {
+                return Ok(Step::Event(event, Some(place)));
             }
             if self.end == ByteOffset::ZERO {
                 return Ok(Step::Front);
@@ -366,11 +405,14 @@ impl Lines {
             ..LineScanStart::default()
         };
         let mut scan = log.lines(jsonl::scan(bytes, start), None);
-        let mut found: Vec<LogEvent> = scan.by_ref().collect();
+        let mut found = Vec::new();
+        while let Some(event) = scan.next() {
+            found.push((event, scan.record_place()));
+        }
         let records = scan.position().next_ordinal.get();
         let has_damage = found
             .iter()
-            .any(|event| matches!(event, LogEvent::Damage(_)));
+            .any(|(event, _)| matches!(event, LogEvent::Damage(_)));
         self.has_explicit_ordinals |= scan.has_explicit_ordinals();
         let Some(first) = self.next_ordinal.get().checked_sub(records) else {
             return Ok(false);
@@ -378,7 +420,9 @@ impl Lines {
         if has_damage && self.has_explicit_ordinals || scan.torn_tail().is_some() {
             return Ok(false);
         }
-        for event in &mut found {
+        for (event, place) in &mut found {
+            place.start.next_ordinal = place.start.next_ordinal.plus(first);
+            place.end.next_ordinal = place.end.next_ordinal.plus(first);
             match event {
                 LogEvent::Record(record) => record.ordinal = record.ordinal.plus(first),
                 LogEvent::Damage(damage) => {

@@ -46,13 +46,16 @@ fn replaces_history(record: &Record) -> bool {
     replacement.is_some_and(|history| history.get().starts_with('['))
 }
 
+/// Whether a turn ran to its end, and still counts.
+pub(crate) fn counts_as_completed(turn: &TurnSummary) -> bool {
+    turn.status == TurnStatus::Completed && !turn.rolled_back
+}
+
 /// Whether a record lies in a turn of these (oldest first) that ran to its end.
-pub(crate) fn is_in_a_completed_turn(turns: &[TurnSummary], ordinal: Ordinal) -> bool {
+fn is_in_a_completed_turn(turns: &[TurnSummary], ordinal: Ordinal) -> bool {
     let after = turns.partition_point(|turn| turn.first_ordinal <= ordinal);
     let turn = after.checked_sub(1).and_then(|at| turns.get(at));
-    turn.is_some_and(|turn| {
-        turn.holds(ordinal) && turn.status == TurnStatus::Completed && !turn.rolled_back
-    })
+    turn.is_some_and(|turn| turn.holds(ordinal) && counts_as_completed(turn))
 }
 
 /// The end of a thread's history from which what the model sees can be rebuilt, from all of its

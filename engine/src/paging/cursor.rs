@@ -12,7 +12,7 @@
 use selvedge_codec::{ByteOffset, Ordinal, ThreadId};
 
 use crate::listing::{from_hex, to_hex};
-use crate::log::LogPosition;
+use crate::log::{LogPosition, RecordPlace};
 use crate::{InvalidRequest, Result};
 
 const VERSION: u8 = 2;
@@ -41,10 +41,7 @@ pub(crate) struct CursorScope {
 pub(crate) struct Hint {
     /// The log's file.
     pub(crate) inode: u64,
-    /// Where reading forwards begins with the batch.
-    pub(crate) start: LogPosition,
-    /// Where reading backwards begins with the batch.
-    pub(crate) end: LogPosition,
+    pub(crate) place: RecordPlace,
 }
 
 /// A place between records.
@@ -79,10 +76,10 @@ impl Place {
         let numbers = self.hint.map_or([0; 5], |hint| {
             [
                 hint.inode,
-                hint.start.offset.get(),
-                hint.start.next_ordinal.get(),
-                hint.end.offset.get(),
-                hint.end.next_ordinal.get(),
+                hint.place.start.offset.get(),
+                hint.place.start.next_ordinal.get(),
+                hint.place.end.offset.get(),
+                hint.place.end.next_ordinal.get(),
             ]
         });
         bytes.extend(numbers.into_iter().flat_map(u64::to_be_bytes));
@@ -144,8 +141,10 @@ fn parse(bytes: &[u8; BYTES]) -> Option<(Place, CursorScope)> {
     let ordinal = Ordinal::new(u64::from_be_bytes(take(&mut rest)?));
     let [has_hint] = take(&mut rest)?;
     let inode = u64::from_be_bytes(take(&mut rest)?);
-    let start = take_position(&mut rest)?;
-    let end = take_position(&mut rest)?;
+    let place = RecordPlace {
+        start: take_position(&mut rest)?,
+        end: take_position(&mut rest)?,
+    };
     let kind = match kind {
         0 => PageKind::Turns,
         1 => PageKind::Items,
@@ -154,7 +153,7 @@ fn parse(bytes: &[u8; BYTES]) -> Option<(Place, CursorScope)> {
     let place = Place {
         ordinal,
         is_after: flag(is_after)?,
-        hint: flag(has_hint)?.then_some(Hint { inode, start, end }),
+        hint: flag(has_hint)?.then_some(Hint { inode, place }),
     };
     let scope = CursorScope {
         kind,
@@ -212,8 +211,10 @@ mod tests {
         Place {
             hint: Some(Hint {
                 inode: 1 << 40,
-                start: position(48, 3),
-                end: position(99, 5),
+                place: RecordPlace {
+                    start: position(48, 3),
+                    end: position(99, 5),
+                },
             }),
             ..Place::at(Ordinal::new(4))
         }

@@ -17,11 +17,14 @@ mod tests;
 pub use crate::log::{TokenUsageReport, token_usage};
 pub use crate::projection::turns_of;
 pub use context::model_context;
-pub(crate) use cursor::Place;
+pub(crate) use context::{ContextSearch, counts_as_completed};
 pub use cursor::turn_cursor_at;
+pub(crate) use cursor::{Hint, Place};
 pub use items::page_items;
+pub(crate) use items::{find_turn, no_such_turn};
 pub use query::{
     ItemDetail, ItemPage, ItemQuery, MAX_PAGE_ITEMS, ModelContext, TurnEntry, TurnPage, TurnQuery,
 };
 pub(crate) use request::PagingRequest;
 pub use turns::page_turns;
+pub(crate) use turns::{items_for, page_of_turns};

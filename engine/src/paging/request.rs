@@ -74,6 +74,20 @@ impl PagingRequest {
         })
     }
 
+    pub(crate) const fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// The most that the page holds. Gather one more to know whether another follows.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Where the page begins.
+    pub(crate) const fn from(&self) -> Option<Place> {
+        self.from
+    }
+
     /// The ordinals that may be on the page: from the first to before the second, if there is one.
     pub(crate) fn span(&self) -> (Ordinal, Option<Ordinal>) {
         match (self.from, self.direction) {

@@ -35,7 +35,7 @@ pub fn page_turns(thread_id: ThreadId, records: &[Record], query: &TurnQuery) ->
 pub(crate) fn page_of_turns(
     request: &PagingRequest,
     mut found: Vec<TurnSummary>,
-    items: impl Fn(&TurnSummary) -> Result<Vec<Record>>,
+    mut items: impl FnMut(&TurnSummary) -> Result<Vec<Record>>,
 ) -> Result<TurnPage> {
     let cursors = request.cut(&mut found, |turn| Place::at(turn.first_ordinal));
     let entries = found.into_iter().map(|turn| {

@@ -7,6 +7,7 @@ mod archive;
 mod around;
 mod backfill;
 mod by_path;
+mod context;
 mod delete;
 mod examine;
 mod import;
@@ -21,7 +22,9 @@ mod relist;
 mod search;
 mod stats;
 mod suspect;
+mod turns;
 mod verify;
+mod window;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ mod listing;
 mod looking;
 mod metadata;
 mod moving;
+mod paging;
 mod processes;
 mod property;
 mod search;

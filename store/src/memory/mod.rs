@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use selvedge_codec::view::MetadataPatch;
 use selvedge_codec::{Item, Ordinal, ThreadId};
 use selvedge_engine::clock::{Clock, SystemClock};
-use selvedge_engine::listing::{Coverage, ListQuery, Matcher, Page, PageRequest, cut_page};
+use selvedge_engine::listing::{ListQuery, Page};
 use selvedge_engine::log::History;
 use selvedge_engine::paging::{
     ItemPage, ItemQuery, ModelContext, TurnPage, TurnQuery, model_context, page_items, page_turns,
@@ -27,14 +27,9 @@ pub use calls::{Call, Operation};
 
 use crate::{
     Ack, AppendOptions, Durability, Flushed, ForkThread, ResumeThread, RolledBackThread,
-    StartThread, Subscription, ThreadRecords, ThreadStore,
+    StartThread, Subscription, ThreadRecords, ThreadStore, list_of, search_of,
 };
 use threads::{Held, Lasting, Threads};
-
-/// Holds the place of what the engine does not have yet.
-const NOT_WIRED: Error = Error::Closed {
-    what: "not wired yet",
-};
 
 /// A store that keeps its threads in memory, and nothing anywhere else. It knows no paths, reaches
 /// no more than [`Durability::Buffered`], and remembers what it was asked for.
@@ -228,13 +223,14 @@ impl ThreadStore for InMemoryThreadStore {
 
     async fn list_threads(&self, query: ListQuery) -> Result<Page> {
         let threads = self.call(Operation::ListThreads, None);
-        let all = threads.all_kept().map(ThreadRecords::summary);
-        list(all.collect(), &query)
+        let all: Vec<_> = threads.all_kept().collect();
+        list_of(&all, &query)
     }
 
-    async fn search_threads(&self, _query: SearchQuery) -> Result<SearchPage> {
-        drop(self.call(Operation::SearchThreads, None));
-        Err(NOT_WIRED)
+    async fn search_threads(&self, query: SearchQuery) -> Result<SearchPage> {
+        let threads = self.call(Operation::SearchThreads, None);
+        let all: Vec<_> = threads.all_kept().collect();
+        search_of(&all, &query)
     }
 
     async fn search_occurrences(
@@ -323,17 +319,4 @@ impl ThreadStore for InMemoryThreadStore {
         let held = held.ok_or(Error::ThreadNotFound { thread_id })?;
         following::follow(&Arc::downgrade(&self.threads), held, (thread_id, from))
     }
-}
-
-/// The page of a listing of all these threads.
-fn list(threads: Vec<ThreadSummary>, query: &ListQuery) -> Result<Page> {
-    let request = PageRequest::of(query)?;
-    let matcher = Matcher::new(&query.filter, || {
-        threads
-            .iter()
-            .filter_map(|thread| Some((thread.thread_id, thread.parent_thread_id?)))
-    });
-    let wanted = threads.iter().filter(|thread| matcher.matches(thread));
-    let wanted = wanted.cloned().collect();
-    Ok(cut_page(&request, wanted, Coverage::Complete { failed: 0 }))
 }
