@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use selvedge_codec::jsonl::{LineEvent, LineScanStart};
 use selvedge_codec::segment::{SegmentHeader, SegmentNumber, encode_batch};
-use selvedge_codec::{BatchPosition, ByteLength, ByteOffset, Item, Ordinal, ThreadId, UtcMicros};
+use selvedge_codec::{
+    BatchPosition, ByteLength, ByteOffset, Item, Ordinal, Record, ThreadId, UtcMicros,
+};
 
 use crate::disk::{Disk, OpenMode, RealDisk};
 use crate::home::{Home, LogPath};
@@ -213,7 +216,43 @@ pub(crate) fn any_sample() -> impl Strategy<Value = Sample> {
             "metadata_patch", format!("{{\"name\":{value},\"preview\":{value},\"git_sha\":{value}}}")
         )),
         1 => Just(response("r")),
+        1 => prop::sample::select(vec!["null", "[]", "[{}]"]).prop_map(|history| record(
+            "compacted", format!("{{\"message\":\"m\",\"replacement_history\":{history}}}")
+        )),
+        1 => Just(event("agent_message", "\"message\":\"said\"")),
         1 => Just(event("user_message", "\"message\":17")),
         1 => Just(record("event_msg", "null")),
     ]
+}
+
+/// Records a millisecond apart, as a reader of their JSON lines gives them.
+pub(crate) fn records(samples: &[Sample]) -> Vec<Record> {
+    let scan = selvedge_codec::jsonl::scan(lines(samples).into(), LineScanStart::default());
+    scan.filter_map(|event| match event {
+        LineEvent::Record { record, .. } => Some(record),
+        LineEvent::BadLine { .. } => None,
+    })
+    .collect()
+}
+
+/// A text as a JSON string, each character spelled as `choices` say.
+pub(crate) fn spelled(text: &str, choices: &[u8]) -> String {
+    let mut json = String::from("\"");
+    for (letter, choice) in text.chars().zip(choices.iter().cycle()) {
+        let usual = serde_json::to_string(&letter.to_string()).unwrap();
+        match choice % 4 {
+            0 => json.push_str(&usual[1..usual.len() - 1]),
+            1 if letter == '/' => json.push_str("\\/"),
+            1 => json.push_str(&usual[1..usual.len() - 1]),
+            choice => {
+                for unit in letter.encode_utf16(&mut [0; 2]) {
+                    json.push_str(&match choice {
+                        2 => format!("\\u{unit:04x}"),
+                        _ => format!("\\u{unit:04X}"),
+                    });
+                }
+            }
+        }
+    }
+    json + "\""
 }

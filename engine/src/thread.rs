@@ -171,3 +171,11 @@ pub struct TurnSummary {
     /// Whether a later rollback dropped it.
     pub rolled_back: bool,
 }
+
+impl TurnSummary {
+    /// Whether the record with this ordinal is one of the turn's.
+    #[must_use]
+    pub fn holds(&self, ordinal: Ordinal) -> bool {
+        (self.first_ordinal..=self.last_ordinal).contains(&ordinal)
+    }
+}

@@ -47,6 +47,8 @@ pub fn walk_back(buf: Bytes, start: WalkBackStart) -> WalkBack {
     let front = (HEADER_BYTES as u64).saturating_sub(start.offset_of_buf.get());
     WalkBack {
         at: buf.len(),
+        batch_end: buf.len(),
+        batch_next: Ordinal::ZERO,
         front: usize::try_from(front).unwrap_or(usize::MAX),
         buf,
         start,
@@ -65,7 +67,11 @@ pub struct WalkBack {
     front: usize,
     /// The byte of `buf` where the last whole batch begins.
     at: usize,
-    /// The ordinal of the record given last.
+    /// The byte of `buf` where that batch ends.
+    batch_end: usize,
+    /// The ordinal after that batch's last record.
+    batch_next: Ordinal,
+    /// The ordinal of that batch's first record.
     newer: Option<Ordinal>,
     /// What is left to give of the last whole batch, newest first.
     batch: VecDeque<Record>,
@@ -83,6 +89,19 @@ impl WalkBack {
     #[must_use]
     pub fn whole_start(&self) -> ByteOffset {
         self.start.offset_of_buf.plus(self.at as u64)
+    }
+
+    /// The file offset where the batch of the record given last ends.
+    #[must_use]
+    pub fn batch_end(&self) -> ByteOffset {
+        self.start.offset_of_buf.plus(self.batch_end as u64)
+    }
+
+    /// The ordinal of that batch's first record, and the one after its last; `None` before a
+    /// record was given.
+    #[must_use]
+    pub fn batch_ordinals(&self) -> Option<(Ordinal, Ordinal)> {
+        self.newer.map(|first| (first, self.batch_next))
     }
 
     /// Whether the walk reached the segment's first frame.
@@ -178,8 +197,10 @@ impl Iterator for WalkBack {
         }
         match self.batch_before() {
             Ok((at, mut batch)) => {
+                self.batch_end = self.at;
                 self.at = at;
                 let newest = batch.pop_front()?;
+                self.batch_next = newest.ordinal.next();
                 self.newer = Some(batch.back().unwrap_or(&newest).ordinal);
                 self.batch = batch;
                 Some(WalkBackEvent::Record(newest))

@@ -84,6 +84,8 @@ pub fn scan(buf: Bytes, start: ScanStart) -> Scan {
         offset: start.offset,
         next_ordinal: start.next_ordinal,
         at: 0,
+        batch_at: 0,
+        batch_ordinal: start.next_ordinal,
         batch: VecDeque::new(),
         search_budget,
         end: None,
@@ -100,6 +102,10 @@ pub struct Scan {
     next_ordinal: Ordinal,
     /// The byte of `buf` after the last whole batch.
     at: usize,
+    /// The byte of `buf` where the last whole batch begins.
+    batch_at: usize,
+    /// The ordinal of its first record.
+    batch_ordinal: Ordinal,
     /// What is left to give of the last whole batch.
     batch: VecDeque<Record>,
     search_budget: u64,
@@ -132,6 +138,18 @@ impl Scan {
     #[must_use]
     pub fn whole_end(&self) -> ByteOffset {
         self.offset_of(self.at)
+    }
+
+    /// The file offset where the batch of the record given last begins.
+    #[must_use]
+    pub fn batch_start(&self) -> ByteOffset {
+        self.offset_of(self.batch_at)
+    }
+
+    /// The ordinal of the first record of that batch.
+    #[must_use]
+    pub fn batch_ordinal(&self) -> Ordinal {
+        self.batch_ordinal
     }
 
     /// How the segment ends, once the scan is exhausted.
@@ -262,8 +280,10 @@ impl Scan {
         }
     }
 
-    /// Takes `batch` as read.
-    fn take(&mut self, batch: Batch) -> Record {
+    /// Takes `batch`, which begins at `start`, as read.
+    fn take(&mut self, start: usize, batch: Batch) -> Record {
+        self.batch_at = start;
+        self.batch_ordinal = batch.first.ordinal;
         self.at = batch.end;
         self.next_ordinal = batch.rest.back().unwrap_or(&batch.first).ordinal.next();
         self.batch = batch.rest;
@@ -279,7 +299,7 @@ impl Scan {
             next_ordinal: batch.first.ordinal,
             why,
         };
-        let first = self.take(batch);
+        let first = self.take(start, batch);
         self.batch.push_front(first);
         ScanEvent::Gap(gap)
     }
@@ -319,7 +339,7 @@ impl Iterator for Scan {
         }
         match self.batch_at(self.at) {
             Ok(batch) if batch.first.ordinal == self.next_ordinal => {
-                Some(ScanEvent::Record(self.take(batch)))
+                Some(ScanEvent::Record(self.take(self.at, batch)))
             }
             Ok(batch) => {
                 let why = CodecError::FrameOrdinal {

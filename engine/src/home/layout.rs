@@ -110,6 +110,9 @@ fn parse_stamp(stamp: &str) -> Option<UtcMicros> {
 pub struct LogPath(String);
 
 impl LogPath {
+    /// The path of a thread that no file holds.
+    pub const NOWHERE: Self = Self(String::new());
+
     /// Checks a path below the home.
     #[must_use]
     pub fn new(relative: String) -> Option<Self> {

@@ -11,12 +11,11 @@
 
 use std::ops::Bound;
 
-use selvedge_codec::{ThreadId, UtcMicros};
+use selvedge_codec::{Ordinal, ThreadId, UtcMicros};
 
 use super::database::{Span, Table};
 use super::fault::Fault;
 use crate::listing::{Cursor, Direction, SortKey, ThreadFilter, normalize_cwd, sort_key};
-use crate::projection::TurnIndex;
 use crate::thread::ThreadSummary;
 
 const ID_BYTES: usize = 16;
@@ -186,34 +185,54 @@ pub(crate) fn id_of(key: &[u8]) -> Result<ThreadId, Fault> {
         .ok_or_else(|| Fault::Damaged("a thread id is cut short".into()))
 }
 
-pub(crate) fn turn_key(thread_id: ThreadId, turn: TurnIndex) -> [u8; ID_BYTES + 4] {
-    let mut key = [0; ID_BYTES + 4];
-    let (id, index) = key.split_at_mut(ID_BYTES);
+/// The key of the turn that begins with this record.
+pub(crate) fn turn_key(thread_id: ThreadId, first: Ordinal) -> [u8; ID_BYTES + 8] {
+    let mut key = [0; ID_BYTES + 8];
+    let (id, ordinal) = key.split_at_mut(ID_BYTES);
     id.copy_from_slice(thread_id.as_bytes());
-    index.copy_from_slice(&turn.get().to_be_bytes());
+    ordinal.copy_from_slice(&first.get().to_be_bytes());
     key
 }
 
-/// Which turn of its thread a key names.
-pub(crate) fn turn_of(key: &[u8]) -> Result<TurnIndex, Fault> {
-    key.last_chunk::<4>()
-        .map(|index| TurnIndex::new(u32::from_be_bytes(*index)))
-        .ok_or_else(|| Fault::Damaged("a turn's key is cut short".into()))
+/// Turns of a thread: those that begin in a stretch of it, from one end of that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TurnRun {
+    pub(crate) thread_id: ThreadId,
+    /// The first ordinal that is in the stretch.
+    pub(crate) from: Ordinal,
+    /// The first one behind it, if it has an end.
+    pub(crate) to: Option<Ordinal>,
+    pub(crate) direction: Direction,
 }
 
-/// Calls `then` with the span of a thread's turns.
-pub(crate) fn with_turns_of<T>(
-    thread_id: ThreadId,
-    direction: Direction,
-    then: impl FnOnce(Span<'_>) -> T,
-) -> T {
-    let last = turn_key(thread_id, TurnIndex::new(u32::MAX));
-    then(Span {
-        table: Table::Turns,
-        from: Bound::Included(thread_id.as_bytes()),
-        to: Bound::Included(&last),
-        direction,
-    })
+impl TurnRun {
+    /// All turns of a thread, oldest first.
+    pub(crate) const fn all(thread_id: ThreadId) -> Self {
+        Self {
+            thread_id,
+            from: Ordinal::ZERO,
+            to: None,
+            direction: Direction::Ascending,
+        }
+    }
+
+    /// Calls `then` with the span of their keys.
+    pub(crate) fn with_span<T>(self, then: impl FnOnce(Span<'_>) -> T) -> T {
+        let from = turn_key(self.thread_id, self.from);
+        // A stretch that ends before it begins is empty, and no span of keys may be such.
+        let to = self
+            .to
+            .map(|to| turn_key(self.thread_id, to.max(self.from)));
+        let last = turn_key(self.thread_id, Ordinal::new(u64::MAX));
+        then(Span {
+            table: Table::Turns,
+            from: Bound::Included(&from),
+            to: to
+                .as_ref()
+                .map_or(Bound::Included(&last), |to| Bound::Excluded(to)),
+            direction: self.direction,
+        })
+    }
 }
 
 pub(crate) fn child_key(parent: ThreadId, child: ThreadId) -> [u8; 2 * ID_BYTES] {
@@ -322,11 +341,7 @@ mod tests {
     #[test]
     fn turns_and_children_give_back_what_they_were_made_of() {
         let (a, b) = (ThreadId::from_bytes([1; 16]), ThreadId::from_bytes([2; 16]));
-        let key = turn_key(a, TurnIndex::new(7));
-        assert_eq!(
-            (id_of(&key).unwrap(), turn_of(&key).unwrap()),
-            (a, TurnIndex::new(7))
-        );
+        assert_eq!(id_of(&turn_key(a, Ordinal::new(7))).unwrap(), a);
         assert_eq!(child_and_parent_of(&child_key(a, b)).unwrap(), (b, a));
         assert!(child_and_parent_of(&[0; 3]).is_err());
     }

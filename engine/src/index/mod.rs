@@ -21,8 +21,9 @@ pub(crate) use apply::{
     Applied, Batch, Moved, Projected, apply, apply_names, forget_thread, is_foreign,
 };
 pub(crate) use check::check_keys;
-pub(crate) use database::{Database, Outcome, Table, View, WriteTransaction};
+pub(crate) use database::{Database, Outcome, ReadTransaction, Table, View, WriteTransaction};
 pub(crate) use fault::Fault;
+pub(crate) use keys::TurnRun;
 pub(crate) use lease::{Claim, claim, extended, new_owner, released};
 pub(crate) use pages::{read_page, recent_empty_logs};
 pub use rows::LastBackfill;

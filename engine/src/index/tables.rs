@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use selvedge_codec::ThreadId;
+use selvedge_codec::{Ordinal, ThreadId};
 
-use super::database::{Span, Table, View, WriteTransaction};
+use super::database::{Entries, Span, Table, View, WriteTransaction};
 use super::fault::Fault;
-use super::keys::{
-    OrderKey, child_and_parent_of, child_key, id_of, order_keys, turn_key, turn_of, with_turns_of,
-};
+use super::keys::{OrderKey, TurnRun, child_and_parent_of, child_key, id_of, order_keys, turn_key};
 use super::rows::{DirRow, FailureRow, LeaseRow, PathRow, StateRow, ThreadRow, decode, encode};
 use crate::home::LogPath;
 use crate::listing::Direction;
-use crate::projection::{TurnChange, TurnIndex};
-use crate::thread::{ThreadSummary, TurnSummary};
+use crate::projection::{PlacedTurn, TurnChange};
+use crate::thread::ThreadSummary;
 
 const STATE: &[u8] = b"state";
 const LEASE: &[u8] = b"lease";
@@ -177,10 +175,13 @@ pub(crate) trait Tables: View {
     }
 
     /// A thread's turns, in order.
-    fn turns(&self, id: ThreadId) -> Result<Vec<TurnSummary>, Fault> {
-        with_turns_of(id, Direction::Ascending, |span| {
-            self.range(span, |_, row| decode(row))?.collect()
-        })
+    fn turns(&self, id: ThreadId) -> Result<Vec<PlacedTurn>, Fault> {
+        self.turns_in(TurnRun::all(id))?.collect()
+    }
+
+    /// Turns of a thread, read as far as they are asked for.
+    fn turns_in(&self, run: TurnRun) -> Result<Entries<'_, PlacedTurn>, Fault> {
+        run.with_span(|span| self.range(span, |_, row| decode(row)))
     }
 }
 
@@ -268,7 +269,7 @@ impl WriteTransaction<'_> {
     }
 
     pub(crate) fn remove_turns(&mut self, id: ThreadId) -> Result<(), Fault> {
-        with_turns_of(id, Direction::Ascending, |span| self.remove_span(span))
+        TurnRun::all(id).with_span(|span| self.remove_span(span))
     }
 
     /// Applies changes to a thread's turns, in their order.
@@ -279,33 +280,30 @@ impl WriteTransaction<'_> {
     ) -> Result<(), Fault> {
         for change in changes {
             match change {
-                TurnChange::Upsert { index, turn } => self.put_turn(id, *index, turn)?,
-                TurnChange::RollBack { turns } => self.roll_back(id, *turns)?,
+                TurnChange::Upsert(turn) => self.put_turn(id, turn)?,
+                TurnChange::RollBack { turns, by } => self.roll_back(id, (*turns, *by))?,
             }
         }
         Ok(())
     }
 
-    fn put_turn(&mut self, id: ThreadId, at: TurnIndex, turn: &TurnSummary) -> Result<(), Fault> {
-        self.insert(Table::Turns, &turn_key(id, at), &encode(turn)?)
+    fn put_turn(&mut self, id: ThreadId, turn: &PlacedTurn) -> Result<(), Fault> {
+        let key = turn_key(id, turn.turn.first_ordinal);
+        self.insert(Table::Turns, &key, &encode(turn)?)
     }
 
-    fn roll_back(&mut self, id: ThreadId, turns: u32) -> Result<(), Fault> {
-        let dropped: Vec<(TurnIndex, TurnSummary)> =
-            with_turns_of(id, Direction::Descending, |span| {
-                self.range(span, |key, row| {
-                    Ok((turn_of(key)?, decode::<TurnSummary>(row)?))
-                })?
-                .filter(|turn| turn.as_ref().map_or(true, |(_, turn)| !turn.rolled_back))
-                .take(usize::try_from(turns).unwrap_or(usize::MAX))
-                .collect::<Result<_, _>>()
-            })?;
-        for (at, turn) in dropped {
-            let turn = TurnSummary {
-                rolled_back: true,
-                ..turn
-            };
-            self.put_turn(id, at, &turn)?;
+    fn roll_back(&mut self, id: ThreadId, (turns, by): (u32, Ordinal)) -> Result<(), Fault> {
+        let newest_first = TurnRun {
+            direction: Direction::Descending,
+            ..TurnRun::all(id)
+        };
+        let dropped: Vec<PlacedTurn> = self
+            .turns_in(newest_first)?
+            .filter(|turn| turn.as_ref().map_or(true, |turn| !turn.turn.rolled_back))
+            .take(usize::try_from(turns).unwrap_or(usize::MAX))
+            .collect::<Result<_, _>>()?;
+        for turn in dropped {
+            self.put_turn(id, &turn.rolled_back(by))?;
         }
         Ok(())
     }

@@ -67,6 +67,11 @@ impl Open {
     }
 }
 
+/// Whether a record counts that lies in dropped turns or not.
+pub(crate) fn still_counts(record: &Record, is_dropped: bool) -> bool {
+    !is_rollback(record) && (!is_dropped || describes_thread(record))
+}
+
 fn is_rollback(record: &Record) -> bool {
     record.event == Some(EventClass::RolledBack)
 }
@@ -194,9 +199,8 @@ mod tests {
             let mut turns = Vec::new();
             apply_turn_changes(&mut turns, projection.turns);
             for record in &history.records {
-                let turn = turns.iter().find(|turn| {
-                    (turn.first_ordinal..=turn.last_ordinal).contains(&record.ordinal)
-                });
+                let mut all = turns.iter().map(|placed| &placed.turn);
+                let turn = all.find(|turn| turn.holds(record.ordinal));
                 let Some(turn) = turn else { continue };
                 let counts = !turn.rolled_back || describes_thread(record);
                 prop_assert_eq!(

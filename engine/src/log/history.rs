@@ -31,6 +31,12 @@ impl History {
         super::effective(&self.records)
     }
 
+    /// The latest token usage that the records tell of: see [`super::token_usage`].
+    #[must_use]
+    pub fn token_usage(&self) -> Option<super::TokenUsageReport> {
+        super::token_usage(&self.records)
+    }
+
     /// The records in the order in which another home can take them for this thread's: a fork's own
     /// meta comes first. What it inherits is then copied history, of which what says something of
     /// the thread that it was forked from is left out.

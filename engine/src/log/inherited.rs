@@ -15,7 +15,7 @@ use selvedge_codec::segment::{
 use selvedge_codec::{ByteLength, ByteOffset, CodecError, Ordinal, ThreadId};
 
 use super::context::LogContext;
-use super::{Damage, LogEvent, LogPosition, OpenLog};
+use super::{Damage, LogEvent, LogPosition, OpenLog, RecordPlace};
 use crate::disk::{Disk, FileKind};
 use crate::home::{Home, InheritedName, LogFormat};
 use crate::{Error, Result};
@@ -244,6 +244,12 @@ impl PartScan {
         })
     }
 
+    /// Where the batch lies that the record given last belongs to.
+    fn record_place(&self) -> Option<RecordPlace> {
+        let frames = self.frames.as_ref()?;
+        Some(RecordPlace::of_frames(frames).up_to(self.part.next_ordinal))
+    }
+
     fn last(&mut self) -> Option<LogEvent> {
         let frames = self.frames.take()?;
         let reached = frames.next_ordinal();
@@ -266,11 +272,7 @@ impl PartScan {
 
 impl OpenPart<'_> {
     pub(super) fn scan(&self, part: Part, from: Option<LogPosition>) -> Result<PartScan> {
-        let start = from.unwrap_or(LogPosition {
-            offset: ByteOffset::new(HEADER_BYTES as u64),
-            next_ordinal: part.first_ordinal.max(self.header.first_ordinal),
-            bad_since_record: 0,
-        });
+        let start = from.unwrap_or_else(|| self.first_position(&part));
         // Another part before this one is missing.
         let is_behind = from.is_none() && start.next_ordinal > part.first_ordinal;
         let lost = is_behind.then(|| Damage {
@@ -288,6 +290,16 @@ impl OpenPart<'_> {
             lost,
             is_replaced: self.is_replaced,
         })
+    }
+
+    /// Reads the frames in so many bytes from `from` on.
+    pub(super) fn piece(&self, from: LogPosition, length: ByteLength) -> Result<segment::Scan> {
+        self.log.frames_at(self.seed(), (from, length))
+    }
+
+    /// Where the first frame of the part begins.
+    pub(super) fn first_position(&self, part: &Part) -> LogPosition {
+        LogPosition::at_first_frame(part.first_ordinal.max(self.header.first_ordinal))
     }
 
     fn frames(&self, bytes: Bytes, start: LogPosition) -> segment::Scan {
@@ -361,6 +373,11 @@ impl InheritedScan {
     /// Where reading goes on, while it does so among the inherited segments.
     pub(super) fn position(&self) -> Option<LogPosition> {
         self.0.iter().find_map(PartScan::position)
+    }
+
+    /// Where the batch lies that the record given last belongs to; `None` once all were given.
+    pub(super) fn record_place(&self) -> Option<RecordPlace> {
+        self.0.front().and_then(PartScan::record_place)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where a reader of a log stands, and what it may meet there.
 
+use selvedge_codec::segment::{self, HEADER_BYTES};
 use selvedge_codec::{ByteLength, ByteOffset, CodecError, Ordinal, Record};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,48 @@ pub struct LogPosition {
     /// How many bad lines were met since the last record: a later explicit ordinal tells whether
     /// they were records.
     pub bad_since_record: u64,
+}
+
+impl LogPosition {
+    /// Where the frames of a native segment begin whose first record has this ordinal.
+    pub(super) const fn at_first_frame(first_ordinal: Ordinal) -> Self {
+        Self {
+            offset: ByteOffset::new(HEADER_BYTES as u64),
+            next_ordinal: first_ordinal,
+            bad_since_record: 0,
+        }
+    }
+}
+
+/// Where a record's batch lies, or its line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordPlace {
+    /// Where reading forwards begins with the batch. Its ordinal is that of the batch's first
+    /// record.
+    pub start: LogPosition,
+    /// Right behind the batch: where reading backwards begins with it.
+    pub end: LogPosition,
+}
+
+impl RecordPlace {
+    /// Where the batch lies whose record a scan of a native segment gave last.
+    pub(super) fn of_frames(scan: &segment::Scan) -> Self {
+        let at = |offset, next_ordinal| LogPosition {
+            offset,
+            next_ordinal,
+            bad_since_record: 0,
+        };
+        Self {
+            start: at(scan.batch_start(), scan.batch_ordinal()),
+            end: at(scan.whole_end(), scan.next_ordinal()),
+        }
+    }
+
+    /// The same in a segment of which no more is inherited than up to this ordinal.
+    pub(super) fn up_to(mut self, next_ordinal: Ordinal) -> Self {
+        self.end.next_ordinal = self.end.next_ordinal.min(next_ordinal);
+        self
+    }
 }
 
 /// What a reader meets.

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use selvedge_codec::jsonl::{self, LineEvent, LineScan, LineScanStart};
-use selvedge_codec::segment::{self, HEADER_BYTES, ScanEnd, ScanEvent, ScanStart, SegmentHeader};
+use selvedge_codec::segment::{
+    self, FrameSeed, HEADER_BYTES, ScanEnd, ScanEvent, ScanStart, SegmentHeader,
+};
 use selvedge_codec::{ByteLength, ByteOffset, CodecError, Ordinal, ThreadId};
 
 use super::inherited::{self, InheritedScan, Part};
-use super::{Damage, LogEvent, LogPosition};
+use super::{Damage, LogEvent, LogPosition, RecordPlace};
 use crate::disk::{Disk, DiskFile, FileKind, FileStat, OpenMode, read_range};
 use crate::home::LogFormat;
 use crate::{CorruptReason, Error, Result};
@@ -108,6 +110,52 @@ impl<'d> OpenLog<'d> {
         self.scan_some(None, length)
     }
 
+    /// Where the first batch or line begins, inherited ones included.
+    pub(crate) fn first_position(&self) -> LogPosition {
+        match self.format {
+            LogFormat::Native => LogPosition::at_first_frame(Ordinal::ZERO),
+            LogFormat::JsonLines | LogFormat::CompressedJsonLines => LogPosition::default(),
+        }
+    }
+
+    /// Reads the log's own frames in so many bytes from a position on.
+    pub(super) fn frames_at(
+        &self,
+        seed: FrameSeed,
+        (from, length): (LogPosition, ByteLength),
+    ) -> Result<segment::Scan> {
+        let bytes = self.read(from.offset, length)?;
+        let start = ScanStart {
+            seed,
+            offset: from.offset,
+            next_ordinal: from.next_ordinal,
+        };
+        Ok(segment::scan(bytes, start))
+    }
+
+    /// Reads the lines in so many bytes from `from` on. What is cut off by that shows as a torn
+    /// tail.
+    pub(super) fn lines_at(&self, from: LogPosition, length: ByteLength) -> Result<LogScan> {
+        let bytes = self.read(from.offset, length)?;
+        Ok(self.lines(jsonl::scan(bytes, line_start(from)), None))
+    }
+
+    /// Whether a position in JSON lines is still one: a line ends or begins there. A last line
+    /// without its newline is consumed; what is appended to it without one makes another line of
+    /// both. Frames tell by themselves.
+    pub(crate) fn is_boundary(&self, position: LogPosition) -> Result<bool> {
+        let offset = position.offset;
+        let before = match (self.format, offset.get().checked_sub(1)) {
+            (LogFormat::JsonLines, Some(before)) => before,
+            _ => return Ok(true),
+        };
+        if offset.get() > self.stat.len.get() {
+            return Ok(false);
+        }
+        let around = self.read(ByteOffset::new(before), ByteLength::new(2))?;
+        Ok(matches!(around.as_ref(), [b'\n', ..] | [_] | [_, b'\n']))
+    }
+
     fn scan_some(&self, from: Option<LogPosition>, length: ByteLength) -> Result<LogScan> {
         match self.format {
             LogFormat::Native => self.scan_native(from, length),
@@ -133,11 +181,7 @@ impl<'d> OpenLog<'d> {
     }
 
     fn scan_native(&self, from: Option<LogPosition>, length: ByteLength) -> Result<LogScan> {
-        let own = |header: &SegmentHeader| LogPosition {
-            offset: ByteOffset::new(HEADER_LENGTH.get()),
-            next_ordinal: header.first_ordinal,
-            bad_since_record: 0,
-        };
+        let own = |header: &SegmentHeader| LogPosition::at_first_frame(header.first_ordinal);
         let (header, start, bytes) = if let Some(from) = from {
             let header = self.header()?;
             // Where the log's own records begin, the offset may be one of the segment before.
@@ -190,12 +234,13 @@ impl<'d> OpenLog<'d> {
             thread_id: None,
             own_from: Ordinal::ZERO,
             inherited: InheritedScan::default(),
-            inner: Inner::Lines(Lines {
+            inner: Inner::Lines(Box::new(Lines {
                 scan,
                 bad: None,
                 record: None,
+                line: RecordPlace::default(),
                 unpacking,
-            }),
+            })),
         }
     }
 }
@@ -222,7 +267,7 @@ pub struct LogScan {
 #[derive(Debug)]
 enum Inner {
     Native(segment::Scan),
-    Lines(Lines),
+    Lines(Box<Lines>),
 }
 
 /// A line scan whose damage says which ordinals are missing for it: the next record tells.
@@ -233,6 +278,9 @@ struct Lines {
     bad: Option<Damage>,
     /// The record after it.
     record: Option<LogEvent>,
+    /// The line of the record given last. It ends before its newline: whether there is one yet
+    /// makes no difference.
+    line: RecordPlace,
     /// Where unpacking stopped, and why.
     unpacking: Option<(ByteOffset, CodecError)>,
 }
@@ -260,6 +308,25 @@ impl LogScan {
                 }
             }
         }
+    }
+
+    /// Where the batch lies that the record given last belongs to. What it is after damage says
+    /// nothing.
+    #[must_use]
+    pub fn record_place(&self) -> RecordPlace {
+        if let Some(place) = self.inherited.record_place() {
+            return place;
+        }
+        match &self.inner {
+            Inner::Native(scan) => RecordPlace::of_frames(scan),
+            Inner::Lines(lines) => lines.line,
+        }
+    }
+
+    /// Where reading goes on with the batch that the record given last belongs to.
+    #[must_use]
+    pub fn record_position(&self) -> LogPosition {
+        self.record_place().start
     }
 
     /// What the log ends with beyond its last whole batch or line, once the scan is exhausted. It
@@ -351,7 +418,17 @@ impl Lines {
         loop {
             let next_ordinal = self.scan.state().next_ordinal;
             match self.scan.next() {
-                Some(LineEvent::Record { record, .. }) => {
+                Some(LineEvent::Record { record, offset }) => {
+                    let at = |offset, next_ordinal| LogPosition {
+                        offset,
+                        next_ordinal,
+                        bad_since_record: 0,
+                    };
+                    let end = offset.plus(record.body.len() as u64);
+                    self.line = RecordPlace {
+                        start: at(offset, record.ordinal),
+                        end: at(end, record.ordinal.next()),
+                    };
                     let Some(mut bad) = self.bad.take() else {
                         return Some(LogEvent::Record(record));
                     };

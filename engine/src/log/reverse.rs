@@ -13,13 +13,20 @@ use selvedge_codec::segment::{
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal};
 
 use super::inherited::{OpenPart, Part, open_part};
-use super::{LogEvent, LogPosition, OpenLog};
+use super::{LogEvent, LogPosition, OpenLog, RecordPlace};
 use crate::Result;
 use crate::disk::Disk;
 use crate::home::LogFormat;
 
-/// How much is read at once, unless a batch or line is larger.
-const PIECE: ByteLength = ByteLength::new(256 << 10);
+/// How much is read first: many a reader wants no more than the tail. Then twice as much each
+/// time, up to the largest piece, unless a batch or line is larger.
+const FIRST_PIECE: ByteLength = ByteLength::new(32 << 10);
+const LARGEST_PIECE: ByteLength = ByteLength::new(1 << 20);
+
+/// The piece to read after one of this length.
+fn larger(piece: ByteLength) -> ByteLength {
+    ByteLength::new(piece.get().saturating_mul(2)).min(LARGEST_PIECE)
+}
 
 /// The events of a log, newest first, read in pieces from the tail.
 #[derive(Debug)]
@@ -32,6 +39,8 @@ pub struct ReverseReader<'d> {
     is_begun: bool,
     /// The inherited segments before the file that is read, the next one last.
     parts: Vec<Part>,
+    /// Where the batch of the record given last lies.
+    place: Option<RecordPlace>,
 }
 
 /// The file that is read.
@@ -53,7 +62,8 @@ enum Way {
 
 /// What comes next.
 enum Step {
-    Event(LogEvent),
+    /// An event, and where its batch or line lies, where that is known.
+    Event(LogEvent, Option<RecordPlace>),
     /// Nothing: the file's front was reached.
     Front,
     /// Only a forward scan tells.
@@ -71,9 +81,12 @@ pub fn read_log_backwards<'d>(
     format: LogFormat,
     from: Option<LogPosition>,
 ) -> Result<ReverseReader<'d>> {
-    let log = OpenLog::open(disk, file, format)?;
-    let before = from.map(|from| from.next_ordinal);
-    let (first, parts, way) = match (format, from) {
+    ReverseReader::over(OpenLog::open(disk, file, format)?, from)
+}
+
+/// The log's first ordinal, the inherited parts that are asked for, and the way to begin with.
+fn begin(log: &OpenLog<'_>, from: Option<LogPosition>) -> Result<(Ordinal, Vec<Part>, Way)> {
+    Ok(match (log.format(), from) {
         (LogFormat::Native, from) => {
             let header = log.header()?;
             let (first, mut parts) = (header.first_ordinal, log.parts(&header)?);
@@ -85,7 +98,7 @@ pub fn read_log_backwards<'d>(
                 None => {
                     let end = from.map_or(log.stat().len.get(), |from| from.offset.get());
                     let seed = header.seed();
-                    Way::Frames(Frames::ending_at(&log, seed, ByteOffset::new(end))?)
+                    Way::Frames(Frames::ending_at(log, seed, ByteOffset::new(end))?)
                 }
             };
             (first, parts, way)
@@ -94,6 +107,7 @@ pub fn read_log_backwards<'d>(
             let lines = Lines {
                 end: from.offset,
                 next_ordinal: from.next_ordinal,
+                piece: FIRST_PIECE,
                 found: Vec::new(),
                 has_explicit_ordinals: false,
             };
@@ -103,18 +117,7 @@ pub fn read_log_backwards<'d>(
             let way = Way::Scanned(scanned(log.scan(None)?, from.map(Bound::of)));
             (Ordinal::ZERO, Vec::new(), way)
         }
-    };
-    let mut reader = ReverseReader {
-        at: Place::Own(log, first),
-        before,
-        way,
-        is_begun: false,
-        parts,
-    };
-    if let Some(from) = from.filter(|from| from.next_ordinal <= first) {
-        reader.enter_part(disk, Some(from))?;
-    }
-    Ok(reader)
+    })
 }
 
 /// What was given already, or is not asked for.
@@ -188,6 +191,30 @@ impl<'d> Place<'d> {
 }
 
 impl<'d> ReverseReader<'d> {
+    /// Reads an open log backwards.
+    pub(crate) fn over(log: OpenLog<'d>, from: Option<LogPosition>) -> Result<Self> {
+        let disk = log.disk();
+        let (first, parts, way) = begin(&log, from)?;
+        let mut reader = Self {
+            at: Place::Own(log, first),
+            before: from.map(|from| from.next_ordinal),
+            way,
+            is_begun: false,
+            parts,
+            place: None,
+        };
+        if let Some(from) = from.filter(|from| from.next_ordinal <= first) {
+            reader.enter_part(disk, Some(from))?;
+        }
+        Ok(reader)
+    }
+
+    /// Where the batch lies that the record given last belongs to; `None` where that is not
+    /// known, and after damage.
+    pub(crate) const fn record_place(&self) -> Option<RecordPlace> {
+        self.place
+    }
+
     fn step(&mut self) -> Result<Option<LogEvent>> {
         loop {
             let (step, offset) = match &mut self.way {
@@ -203,12 +230,18 @@ impl<'d> ReverseReader<'d> {
                 }
                 Way::Lines(lines) => (lines.step(self.at.log())?, lines.end),
                 Way::Scanned(events) => {
-                    let event = events.pop();
-                    (event.map_or(Step::Front, Step::Event), ByteOffset::ZERO)
+                    let event = events.pop().map(|event| Step::Event(event, None));
+                    (event.unwrap_or(Step::Front), ByteOffset::ZERO)
                 }
             };
             match step {
-                Step::Event(event) => return Ok(Some(event)),
+                Step::Event(event, place) => {
+                    self.place = match &self.at {
+                        Place::Own(..) => place,
+                        Place::Inherited(_, part) => place.map(|at| at.up_to(part.next_ordinal)),
+                    };
+                    return Ok(Some(event));
+                }
                 Step::Unclear => {
                     let ordinal = self.before;
                     // Of an inherited segment all is wanted as long as nothing was given.
@@ -272,6 +305,8 @@ impl Iterator for ReverseReader<'_> {
 #[derive(Debug)]
 struct Frames {
     seed: FrameSeed,
+    /// How much was read last.
+    piece: ByteLength,
     walk: WalkBack,
     /// Whether a record was given.
     is_begun: bool,
@@ -279,11 +314,26 @@ struct Frames {
 
 impl Frames {
     fn ending_at(log: &OpenLog<'_>, seed: FrameSeed, end: ByteOffset) -> Result<Self> {
-        let walk = walk_piece(log, seed, (end, PIECE))?;
+        let walk = walk_piece(log, seed, (end, FIRST_PIECE))?;
         Ok(Self {
             seed,
+            piece: FIRST_PIECE,
             walk,
             is_begun: false,
+        })
+    }
+
+    /// Where the batch of the record given last lies.
+    fn place(&self) -> Option<RecordPlace> {
+        let at = |offset, next_ordinal| LogPosition {
+            offset,
+            next_ordinal,
+            bad_since_record: 0,
+        };
+        let (first, next) = self.walk.batch_ordinals()?;
+        Some(RecordPlace {
+            start: at(self.walk.whole_start(), first),
+            end: at(self.walk.batch_end(), next),
         })
     }
 
@@ -296,11 +346,12 @@ impl Frames {
                     Some(before) if record.ordinal.next() != before => Step::Unclear,
                     _ => {
                         self.is_begun = true;
-                        Step::Event(LogEvent::Record(record))
+                        Step::Event(LogEvent::Record(record), self.place())
                     }
                 },
                 Some(WalkBackEvent::NeedMore { at_least }) => {
-                    let piece = (self.walk.whole_start(), at_least);
+                    self.piece = at_least.max(larger(self.piece));
+                    let piece = (self.walk.whole_start(), self.piece);
                     self.walk = walk_piece(log, self.seed, piece)?;
                     continue;
                 }
@@ -311,13 +362,13 @@ impl Frames {
     }
 }
 
-/// A walk over the piece of this length before `end`, or a usual one if that is longer.
+/// A walk over the piece of this length before `end`, or over a first one if that is longer.
 pub(super) fn walk_piece(
     log: &OpenLog<'_>,
     seed: FrameSeed,
     (end, length): (ByteOffset, ByteLength),
 ) -> Result<WalkBack> {
-    let length = length.max(PIECE);
+    let length = length.max(FIRST_PIECE);
     let from = ByteOffset::new(end.get().saturating_sub(length.get()));
     let bytes = log.read(from, ByteLength::new(end.get().saturating_sub(from.get())))?;
     Ok(walk_back(
@@ -336,8 +387,10 @@ struct Lines {
     end: ByteOffset,
     /// The ordinal after the records before.
     next_ordinal: Ordinal,
+    /// How much is read next.
+    piece: ByteLength,
     /// What is left to give of the last piece, oldest first.
-    found: Vec<LogEvent>,
+    found: Vec<(LogEvent, RecordPlace)>,
     /// Whether a later record carries its ordinal in its line: then a bad line before may have
     /// taken one.
     has_explicit_ordinals: bool,
@@ -346,8 +399,8 @@ struct Lines {
 impl Lines {
     fn step(&mut self, log: &OpenLog<'_>) -> Result<Step> {
         loop {
-            if let Some(event) = self.found.pop() {
-                return Ok(Step::Event(event));
+            if let Some((event, place)) = self.found.pop() {
+                return Ok(Step::Event(event, Some(place)));
             }
             if self.end == ByteOffset::ZERO {
                 return Ok(Step::Front);
@@ -366,11 +419,14 @@ impl Lines {
             ..LineScanStart::default()
         };
         let mut scan = log.lines(jsonl::scan(bytes, start), None);
-        let mut found: Vec<LogEvent> = scan.by_ref().collect();
+        let mut found = Vec::new();
+        while let Some(event) = scan.next() {
+            found.push((event, scan.record_place()));
+        }
         let records = scan.position().next_ordinal.get();
         let has_damage = found
             .iter()
-            .any(|event| matches!(event, LogEvent::Damage(_)));
+            .any(|(event, _)| matches!(event, LogEvent::Damage(_)));
         self.has_explicit_ordinals |= scan.has_explicit_ordinals();
         let Some(first) = self.next_ordinal.get().checked_sub(records) else {
             return Ok(false);
@@ -378,7 +434,9 @@ impl Lines {
         if has_damage && self.has_explicit_ordinals || scan.torn_tail().is_some() {
             return Ok(false);
         }
-        for event in &mut found {
+        for (event, place) in &mut found {
+            place.start.next_ordinal = place.start.next_ordinal.plus(first);
+            place.end.next_ordinal = place.end.next_ordinal.plus(first);
             match event {
                 LogEvent::Record(record) => record.ordinal = record.ordinal.plus(first),
                 LogEvent::Damage(damage) => {
@@ -389,13 +447,14 @@ impl Lines {
         }
         self.found = found;
         self.end = offset;
+        self.piece = larger(self.piece);
         self.next_ordinal = Ordinal::new(first);
         Ok(true)
     }
 
     /// Whole lines before the end, about a piece of them, and where they begin.
     fn lines_before(&self, log: &OpenLog<'_>) -> Result<(ByteOffset, bytes::Bytes)> {
-        let mut length = PIECE.get();
+        let mut length = self.piece.get();
         loop {
             let from = self.end.get().saturating_sub(length);
             let there = ByteLength::new(self.end.get() - from);

@@ -37,8 +37,9 @@ impl ProjectedThread {
     /// What a fork's own records are projected on, if it inherits all of this log as far as it was
     /// projected; `None` where only the records tell. `own` is where the fork's own records begin.
     pub(crate) fn inherited_by(&self, fork: ThreadId, own: Checkpoint) -> Option<Self> {
-        // What was no record in a log of JSON lines is not inherited.
-        if self.format != LogFormat::Native && self.summary.damaged_count > 0 {
+        // What is copied from a log of JSON lines lies elsewhere in the segment that it makes, and
+        // what was no record there is not inherited.
+        if self.format != LogFormat::Native {
             return None;
         }
         let summary = &self.summary;

@@ -16,7 +16,7 @@ use super::turns::{TurnFold, TurnState};
 use super::words::{bounded, cut, first_words, preview_of};
 use crate::CorruptReason;
 use crate::home::{LogName, LogPath};
-use crate::log::{Damage, TurnSign};
+use crate::log::{Damage, RecordPlace, TurnSign};
 use crate::thread::{MAX_FIRST_MESSAGE_BYTES, MAX_TEXT_BYTES, ThreadSummary};
 
 /// What the fold must know, beside the summary, to go on where it stopped.
@@ -139,13 +139,18 @@ impl Projector {
         }
     }
 
-    /// Takes the next record in.
+    /// Takes the next record in, of which nobody asks where it lies.
     pub fn apply(&mut self, record: &Record) {
+        self.apply_at(record, RecordPlace::default());
+    }
+
+    /// Takes the next record in, which lies there.
+    pub fn apply_at(&mut self, record: &Record, place: RecordPlace) {
         self.state.first_time.get_or_insert(record.time);
         self.state.latest_time = self.state.latest_time.max(Some(record.time));
         // A payload of an unexpected shape is kept and passed on; it means nothing here.
         let view = View::of(record).unwrap_or(View::Other);
-        let sign = self.turns.take(record, &view);
+        let sign = self.turns.take((record, place), &view);
         if matches!(sign, TurnSign::Started | TurnSign::UserMessage) {
             self.state.user_time = self.state.user_time.max(Some(record.time));
         }
@@ -159,8 +164,13 @@ impl Projector {
     /// Takes the next record in that a fork inherits, before any of its own. It counts for what was
     /// said and done; what it says of a thread it says of another one, and so do its times.
     pub fn apply_inherited(&mut self, record: &Record) {
+        self.apply_inherited_at(record, RecordPlace::default());
+    }
+
+    /// Takes the next record in that a fork inherits, which lies there.
+    pub fn apply_inherited_at(&mut self, record: &Record, place: RecordPlace) {
         let view = View::of(record).unwrap_or(View::Other);
-        let sign = self.turns.take(record, &view);
+        let sign = self.turns.take((record, place), &view);
         if sign == TurnSign::UserMessage && self.summary.first_user_message.is_none() {
             self.take_first_words(&view);
         }

@@ -14,7 +14,7 @@ pub use checkpoint::{Checkpoint, ProjectedThread};
 pub use fold::{FoldState, Folded, LogIdentity, OwnMeta, Projector};
 pub(crate) use meta::is_kept_usage;
 pub use project::{Projection, log_owner, project};
-pub use turns::{TurnChange, TurnIndex, apply_turn_changes};
+pub use turns::{PlacedTurn, TurnChange, apply_turn_changes, turns_of};
 pub(crate) use words::cut;
 
 #[cfg(test)]

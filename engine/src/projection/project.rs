@@ -1,6 +1,6 @@
 //! Projecting one log: from its start, or what it has grown by.
 
-use selvedge_codec::{ByteLength, ByteOffset, Ordinal, ThreadId};
+use selvedge_codec::{ByteLength, Ordinal, ThreadId};
 
 use super::{Checkpoint, Folded, LogIdentity, ProjectedThread, Projector, TurnChange};
 use crate::Result;
@@ -76,21 +76,11 @@ impl Start {
         let has_grown = log.stat().len > checkpoint.file_len;
         let goes_on = match log.format() {
             LogFormat::Native => log.header()?.thread_id == base.summary.thread_id,
-            LogFormat::JsonLines => has_grown && is_line_boundary(log, position.offset)?,
+            LogFormat::JsonLines => has_grown && log.is_boundary(position)?,
             LogFormat::CompressedJsonLines => false,
         };
         Ok(goes_on.then_some(Self::At(position)))
     }
-}
-
-/// Whether a line ends or begins at `offset`. A last line without its newline is consumed; what
-/// is appended to it without one makes another line of both.
-fn is_line_boundary(log: &OpenLog<'_>, offset: ByteOffset) -> Result<bool> {
-    let Some(before) = offset.get().checked_sub(1) else {
-        return Ok(true);
-    };
-    let around = log.read(ByteOffset::new(before), ByteLength::new(2))?;
-    Ok(matches!(around.as_ref(), [b'\n', ..] | [_] | [_, b'\n']))
 }
 
 fn resume(
@@ -154,19 +144,19 @@ fn checkpoint_of(scan: &LogScan) -> Checkpoint {
 
 fn take_all(projector: &mut Projector, scan: &mut LogScan) {
     let own_from = scan.own_from();
-    for event in scan {
+    while let Some(event) = scan.next() {
         match event {
             LogEvent::Record(record) if record.ordinal < own_from => {
-                projector.apply_inherited(&record);
+                projector.apply_inherited_at(&record, scan.record_place());
             }
-            event => take(projector, &event),
+            event => take(projector, &event, scan),
         }
     }
 }
 
-fn take(projector: &mut Projector, event: &LogEvent) {
+fn take(projector: &mut Projector, event: &LogEvent, scan: &LogScan) {
     match event {
-        LogEvent::Record(record) => projector.apply(record),
+        LogEvent::Record(record) => projector.apply_at(record, scan.record_place()),
         LogEvent::Damage(damage) => projector.note_damage(damage),
     }
 }
@@ -200,7 +190,7 @@ fn settle(path: &LogPath, mut scan: LogScan) -> Projector {
     while projector.settled_owner().is_none()
         && let Some(event) = scan.next()
     {
-        take(&mut projector, &event);
+        take(&mut projector, &event, &scan);
     }
     projector
 }

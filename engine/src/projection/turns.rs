@@ -1,90 +1,106 @@
 //! A thread's turns, as changes to the rows of those that are known already.
 
 use selvedge_codec::view::{self, View};
-use selvedge_codec::{Record, TurnId};
+use selvedge_codec::{Ordinal, Record, TurnId};
 use serde::{Deserialize, Serialize};
 
 use super::words::cut;
-use crate::log::{InTurn, TurnSign, sign_of_view, turn_step};
+use crate::log::{InTurn, LogPosition, RecordPlace, TurnSign, sign_of_view, turn_step};
 use crate::thread::{TurnStatus, TurnSummary};
 
-/// A turn's position among its thread's turns, from 0. Turns that were rolled back keep theirs.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-#[serde(transparent)]
-pub struct TurnIndex(u32);
-
-impl TurnIndex {
-    /// Wraps a plain number.
-    #[must_use]
-    pub const fn new(index: u32) -> Self {
-        Self(index)
-    }
-
-    /// The plain number.
-    #[must_use]
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-
-    /// The index after this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
+/// A turn, with where its records lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedTurn {
+    /// The turn. No other turn of its thread has its first ordinal.
+    pub turn: TurnSummary,
+    /// Where reading forwards begins with the turn's first record.
+    pub start: LogPosition,
+    /// Right behind its last record, as far as they were seen.
+    pub end: LogPosition,
+    /// The rollback that dropped it, and with it everything from its first record on.
+    pub dropped_by: Option<Ordinal>,
 }
 
 /// A change to a thread's turns. Changes are applied in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TurnChange {
-    /// The turn at `index` is now this one.
-    Upsert {
-        /// Which turn.
-        index: TurnIndex,
-        /// What is known of it.
-        turn: TurnSummary,
-    },
+    /// The turn that begins where this one does is now this one.
+    Upsert(PlacedTurn),
     /// The last `turns` turns that are not rolled back yet are now.
     RollBack {
         /// How many: never more than there are.
         turns: u32,
+        /// The record that says so.
+        by: Ordinal,
     },
 }
 
+impl PlacedTurn {
+    /// Where reading backwards gives all records before the turn. Those that share a batch with
+    /// its first one come after it there.
+    #[must_use]
+    pub fn before(&self) -> LogPosition {
+        match self.start.next_ordinal == self.turn.first_ordinal {
+            true => self.start,
+            false => self.end,
+        }
+    }
+
+    /// The turn, dropped by the rollback `by`.
+    #[must_use]
+    pub fn rolled_back(self, by: Ordinal) -> Self {
+        Self {
+            turn: TurnSummary {
+                rolled_back: true,
+                ..self.turn
+            },
+            dropped_by: Some(by),
+            ..self
+        }
+    }
+}
+
 /// Applies `changes` in their order to the turns known before.
-pub fn apply_turn_changes(turns: &mut Vec<TurnSummary>, changes: Vec<TurnChange>) {
+pub fn apply_turn_changes(turns: &mut Vec<PlacedTurn>, changes: Vec<TurnChange>) {
     for change in changes {
         match change {
-            TurnChange::Upsert { index, turn } => {
-                match usize::try_from(index.get())
-                    .ok()
-                    .and_then(|at| turns.get_mut(at))
-                {
-                    Some(known) => *known = turn,
-                    // Indices are handed out gaplessly.
-                    None => turns.push(turn),
+            TurnChange::Upsert(placed) => {
+                let first = placed.turn.first_ordinal;
+                // Only the last turn changes.
+                match turns.last_mut() {
+                    Some(known) if known.turn.first_ordinal == first => *known = placed,
+                    _ => turns.push(placed),
                 }
             }
-            TurnChange::RollBack { turns: dropped } => {
+            TurnChange::RollBack { turns: dropped, by } => {
                 let dropped = usize::try_from(dropped).unwrap_or(usize::MAX);
-                turns
-                    .iter_mut()
-                    .rev()
-                    .filter(|turn| !turn.rolled_back)
-                    .take(dropped)
-                    .for_each(|turn| turn.rolled_back = true);
+                let live = turns.iter_mut().rev();
+                for placed in live.filter(|turn| !turn.turn.rolled_back).take(dropped) {
+                    placed.turn.rolled_back = true;
+                    placed.dropped_by = Some(by);
+                }
             }
         }
     }
 }
 
+/// The turns of a history, oldest first, those that were rolled back included.
+#[must_use]
+pub fn turns_of(records: &[Record]) -> Vec<TurnSummary> {
+    let mut fold = TurnFold::resume(TurnState::default());
+    for record in records {
+        let view = View::of(record).unwrap_or(View::Other);
+        fold.take((record, RecordPlace::default()), &view);
+    }
+    let mut turns = Vec::new();
+    apply_turn_changes(&mut turns, fold.finish().1);
+    turns.into_iter().map(|placed| placed.turn).collect()
+}
+
 /// What must be known of the turns so far to go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TurnState {
-    /// How many turns there are, rolled back ones included.
-    count: u32,
-    /// How many of them are not rolled back.
+    /// How many turns are not rolled back.
     live: u32,
     /// The turn that has not ended yet; it is the last one.
     open: Option<OpenTurn>,
@@ -93,7 +109,7 @@ pub(super) struct TurnState {
 /// A turn that has not ended yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct OpenTurn {
-    turn: TurnSummary,
+    turn: PlacedTurn,
     /// Whether a record of its own started it.
     explicit: bool,
 }
@@ -122,17 +138,21 @@ impl TurnFold {
             && let Some(open) = &self.state.open
         {
             let turn = open.turn.clone();
-            self.upsert_last(turn);
+            self.changes.push(TurnChange::Upsert(turn));
         }
         (self.state, self.changes)
     }
 
     /// Takes the next record in, and tells what it means to the turns.
-    pub(super) fn take(&mut self, record: &Record, view: &View<'_>) -> TurnSign {
+    pub(super) fn take(
+        &mut self,
+        (record, place): (&Record, RecordPlace),
+        view: &View<'_>,
+    ) -> TurnSign {
         let sign = sign_of_view(view);
         let open = self.state.open.as_ref().map(|open| InTurn {
             explicit: open.explicit,
-            turn_id: open.turn.turn_id.as_deref(),
+            turn_id: open.turn.turn.turn_id.as_deref(),
         });
         let step = turn_step(open, sign, record.turn_id.as_ref());
         if step.closes_open {
@@ -141,20 +161,22 @@ impl TurnFold {
         let dropped = step.rolls_back.min(self.state.live);
         if dropped > 0 {
             self.state.live -= dropped;
-            self.changes.push(TurnChange::RollBack { turns: dropped });
+            let by = record.ordinal;
+            self.changes
+                .push(TurnChange::RollBack { turns: dropped, by });
         }
         if let Some(explicit) = step.starts {
-            self.state.count = self.state.count.saturating_add(1);
             self.state.live = self.state.live.saturating_add(1);
             self.state.open = Some(OpenTurn {
-                turn: begun_at(record),
+                turn: begun_at(record, place),
                 explicit,
             });
         }
         if let Some(open) = &mut self.state.open {
-            open.turn.last_ordinal = record.ordinal;
-            if open.turn.turn_id.is_none() {
-                open.turn.turn_id = record.turn_id.as_ref().map(TurnId::to_string);
+            open.turn.end = place.end;
+            open.turn.turn.last_ordinal = record.ordinal;
+            if open.turn.turn.turn_id.is_none() {
+                open.turn.turn.turn_id = record.turn_id.as_ref().map(TurnId::to_string);
             }
             self.open_is_dirty = true;
         }
@@ -178,7 +200,7 @@ impl TurnFold {
             View::TurnCompleted(end) => (TurnStatus::Completed, end.duration_ms, None),
             _ => (TurnStatus::Completed, None, None),
         };
-        self.upsert_last(TurnSummary {
+        let turn = TurnSummary {
             status,
             error: error.map(|mut error| {
                 cut(&mut error);
@@ -186,8 +208,9 @@ impl TurnFold {
             }),
             completed_at: Some(record.time),
             duration_ms: duration_ms.and_then(|duration| duration.try_into().ok()),
-            ..open.turn
-        });
+            ..open.turn.turn
+        };
+        self.upsert_last(PlacedTurn { turn, ..open.turn });
     }
 
     /// Ends the open turn without a word of its own: a turn that the user's word began has run
@@ -201,21 +224,21 @@ impl TurnFold {
         } else {
             TurnStatus::Completed
         };
-        self.upsert_last(TurnSummary {
+        let turn = TurnSummary {
             status,
-            ..open.turn
-        });
+            ..open.turn.turn
+        };
+        self.upsert_last(PlacedTurn { turn, ..open.turn });
     }
 
-    fn upsert_last(&mut self, turn: TurnSummary) {
+    fn upsert_last(&mut self, turn: PlacedTurn) {
         self.open_is_dirty = false;
-        let index = TurnIndex(self.state.count.saturating_sub(1));
-        self.changes.push(TurnChange::Upsert { index, turn });
+        self.changes.push(TurnChange::Upsert(turn));
     }
 }
 
-fn begun_at(record: &Record) -> TurnSummary {
-    TurnSummary {
+fn begun_at(record: &Record, place: RecordPlace) -> PlacedTurn {
+    let turn = TurnSummary {
         turn_id: None,
         first_ordinal: record.ordinal,
         last_ordinal: record.ordinal,
@@ -225,6 +248,12 @@ fn begun_at(record: &Record) -> TurnSummary {
         completed_at: None,
         duration_ms: None,
         rolled_back: false,
+    };
+    PlacedTurn {
+        turn,
+        start: place.start,
+        end: place.end,
+        dropped_by: None,
     }
 }
 

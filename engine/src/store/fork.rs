@@ -15,7 +15,7 @@ use crate::index::{Tables, ThreadRow};
 use crate::listing::find_log;
 use crate::log::{CutLog, LogPosition, NewThread, ThreadLog};
 use crate::projection::{
-    Checkpoint, ProjectedThread, Projection, TurnChange, TurnIndex, apply_turn_changes, project,
+    Checkpoint, PlacedTurn, ProjectedThread, Projection, TurnChange, apply_turn_changes, project,
 };
 use crate::thread::{ForkPoint, TurnSummary};
 use crate::{Error, InvalidRequest, Result};
@@ -39,7 +39,7 @@ pub struct ForkSource {
 struct Parent {
     path: LogPath,
     projection: Projection,
-    turns: Vec<TurnSummary>,
+    turns: Vec<PlacedTurn>,
 }
 
 /// What a fork's row begins with, until the index has it.
@@ -47,7 +47,7 @@ struct Parent {
 pub(super) struct Seed {
     path: LogPath,
     thread: ProjectedThread,
-    turns: Vec<TurnSummary>,
+    turns: Vec<PlacedTurn>,
 }
 
 /// The seeds of forks that the index does not know yet, oldest first.
@@ -220,9 +220,7 @@ impl Store {
     pub(super) fn project_seeded(&self, path: &LogPath, seed: Seed) -> Result<Projection> {
         let mut projection = project(self.disk(), self.home(), path, Some(seed.thread))?;
         if !projection.from_start {
-            let inherited = std::iter::successors(Some(TurnIndex::default()), |at| Some(at.next()))
-                .zip(seed.turns)
-                .map(|(index, turn)| TurnChange::Upsert { index, turn });
+            let inherited = seed.turns.into_iter().map(TurnChange::Upsert);
             let own = std::mem::take(&mut projection.turns);
             projection.turns = inherited.chain(own).collect();
             projection.from_start = true;
@@ -247,7 +245,7 @@ fn begin_of(log: &ThreadLog, next_ordinal: Ordinal) -> Checkpoint {
 }
 
 impl Parent {
-    fn new(path: LogPath, known: Vec<TurnSummary>, mut projection: Projection) -> Self {
+    fn new(path: LogPath, known: Vec<PlacedTurn>, mut projection: Projection) -> Self {
         let mut turns = if projection.from_start {
             Vec::new()
         } else {
@@ -279,7 +277,8 @@ impl Parent {
                         && turn.first_ordinal < next
                         && turn.turn_id.as_deref() == Some(id)
                 };
-                let turn = self.turns.iter().rev().find(is_asked_for);
+                let turns = self.turns.iter().map(|placed| &placed.turn);
+                let turn = turns.rev().find(is_asked_for);
                 let no_such = || InvalidRequest::NoSuchTurn {
                     thread_id: source.thread_id,
                     turn_id: id.clone(),

@@ -158,6 +158,23 @@ impl Store {
         }
     }
 
+    /// The runtime that started a thread, as its own meta says; "" when that does not say, or
+    /// can't be read.
+    ///
+    /// # Errors
+    /// As [`Store::find`], and [`Error::Io`].
+    pub fn originator(&self, id: ThreadId) -> Result<String> {
+        let found = self.find(id)?;
+        let meta = match self.own_meta(id, (&found.path, found.format)) {
+            Err(Error::Corrupt { .. }) => return Ok(String::new()),
+            meta => meta?,
+        };
+        Ok(match View::of(&meta) {
+            Ok(View::SessionMeta(meta)) => meta.originator.unwrap_or_default().into_owned(),
+            _ => String::new(),
+        })
+    }
+
     /// A log is only written to when it is known to be the thread's.
     fn check_own_meta(&self, id: ThreadId, thread: &ProjectedThread) -> Result<LogPath> {
         let path = thread.summary.rollout_path.clone();
@@ -208,7 +225,7 @@ impl Store {
         Ok(items)
     }
 
-    /// The record that is the own meta of a log of JSON lines.
+    /// The record that is a log's own meta.
     fn own_meta(&self, id: ThreadId, (path, format): (&LogPath, LogFormat)) -> Result<Record> {
         let file = self.home().log_file(path);
         let log = OpenLog::open(self.disk(), &file, format)?;

@@ -6,10 +6,13 @@
 mod archive;
 mod around;
 mod backfill;
+mod by_path;
+mod context;
 mod delete;
 mod examine;
 mod fork;
 mod import;
+mod latest;
 mod list;
 mod logs;
 mod memory;
@@ -17,9 +20,12 @@ mod metadata;
 mod parallel;
 mod read;
 mod relist;
+mod search;
 mod stats;
 mod suspect;
+mod turns;
 mod verify;
+mod window;
 
 #[cfg(test)]
 mod tests;

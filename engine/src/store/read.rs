@@ -10,7 +10,7 @@ use crate::home::{LogFormat, LogName, LogPath};
 use crate::index::{Database, Fault, Look, Tables, ThreadRow, View};
 use crate::listing::{SessionNames, find_log};
 use crate::log::{History, load_history};
-use crate::projection::{ProjectedThread, Projection, apply_turn_changes, project};
+use crate::projection::{PlacedTurn, ProjectedThread, Projection, apply_turn_changes, project};
 use crate::thread::{ThreadSummary, TurnSummary};
 use crate::{Error, Result};
 
@@ -88,11 +88,12 @@ impl Store {
         if let (Some(index), Some(_)) = (&self.index, self.row(id)?) {
             return index
                 .read(|txn| txn.turns(id))
+                .map(summaries)
                 .map_err(|fault| self.error(index, fault));
         }
         let mut turns = Vec::new();
         apply_turn_changes(&mut turns, self.project_by_walk(id)?.turns);
-        Ok(turns)
+        Ok(summaries(turns))
     }
 
     /// Loads all that a thread's log holds.
@@ -127,7 +128,7 @@ impl Store {
 
     /// The thread's row, as its log is now; `None` where the logs must be asked, since there is
     /// no index or another process holds it.
-    fn row(&self, id: ThreadId) -> Result<Option<ThreadRow>> {
+    pub(super) fn row(&self, id: ThreadId) -> Result<Option<ThreadRow>> {
         let Some(index) = &self.index else {
             return Ok(None);
         };
@@ -219,4 +220,8 @@ impl Store {
         let found = find_log(self.disk(), self.home(), id)?;
         project(self.disk(), self.home(), &found.path, None)
     }
+}
+
+fn summaries(turns: Vec<PlacedTurn>) -> Vec<TurnSummary> {
+    turns.into_iter().map(|placed| placed.turn).collect()
 }

@@ -4,6 +4,8 @@
     reason = "tests change homes behind the engine's back"
 )]
 
+mod by_path;
+mod counting_disk;
 mod crash_disk;
 mod damage;
 mod fork;
@@ -15,8 +17,10 @@ mod listing;
 mod looking;
 mod metadata;
 mod moving;
+mod paging;
 mod processes;
 mod property;
+mod search;
 
 use super::Store;
 use crate::index::{Fault, Outcome, StateRow, Tables, ThreadRow, WriteTransaction};

@@ -11,8 +11,7 @@ use crate::home::{LogPath, marks};
 use crate::index::{Database, Fault, Look, PathRow, Tables, ThreadRow, check_keys};
 use crate::listing::{FoundLog, prefer, walk};
 use crate::log::{Damage, LogEvent, read_log};
-use crate::projection::{Projection, apply_turn_changes, project};
-use crate::thread::TurnSummary;
+use crate::projection::{PlacedTurn, Projection, apply_turn_changes, project};
 use crate::{Error, Result};
 
 /// How often a log is compared again that was written meanwhile.
@@ -325,7 +324,7 @@ impl Store {
     }
 }
 
-fn difference(row: &ThreadRow, turns: &[TurnSummary], fresh: &Projection) -> Option<String> {
+fn difference(row: &ThreadRow, turns: &[PlacedTurn], fresh: &Projection) -> Option<String> {
     if row.thread.summary != fresh.thread.summary {
         let fields = |summary| match serde_json::to_value(summary) {
             Ok(serde_json::Value::Object(fields)) => fields,

@@ -35,7 +35,7 @@ fn turns_of(samples: &[Sample]) -> Vec<TurnSummary> {
     let name = format!("sessions/{}.jsonl", id(1));
     let projection = project_bytes(&name, &lines(samples)).unwrap();
     apply_turn_changes(&mut turns, projection.turns);
-    turns
+    turns.into_iter().map(|placed| placed.turn).collect()
 }
 
 #[test]
