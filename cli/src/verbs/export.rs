@@ -3,11 +3,9 @@
 use std::path::Path;
 
 use selvedge::{
-    Coverage, Direction, ListQuery, MAX_PAGE_SIZE, RealDisk, Record, ThreadFilter, ThreadId,
-    ThreadSummary, jsonl,
+    Coverage, Direction, ListQuery, MAX_PAGE_SIZE, RealDisk, ThreadFilter, ThreadId, ThreadSummary,
+    jsonl,
 };
-
-use selvedge::view::View;
 
 use super::history::tell_damage;
 use super::{Context, OpenHome, Outcome, absolute};
@@ -42,7 +40,7 @@ fn lines_of(home: &OpenHome, id: ThreadId) -> Result<Vec<u8>> {
     let found = home.wait(home.store().find_thread(id))?;
     let history = home.wait(home.store().load_history(id))?;
     let mut lines = Vec::new();
-    for record in own_meta_first(&history.records, id) {
+    for record in history.exported() {
         jsonl::render_line(record, &mut lines).map_err(|why| CliError::Record {
             thread_id: id,
             ordinal: record.ordinal,
@@ -52,20 +50,6 @@ fn lines_of(home: &OpenHome, id: ThreadId) -> Result<Vec<u8>> {
     }
     tell_damage(&history, Path::new(found.path.as_str()));
     Ok(lines)
-}
-
-/// The records, the thread's own meta before those of the history that a fork begins with: the
-/// first meta of a JSON-lines log says whose it is.
-fn own_meta_first(records: &[Record], id: ThreadId) -> impl Iterator<Item = &Record> {
-    let id = id.to_string();
-    let is_own = |record: &Record| match View::of(record) {
-        Ok(View::SessionMeta(meta)) => meta.id.as_deref() == Some(&id),
-        _ => false,
-    };
-    let own = records.iter().position(is_own).unwrap_or(0);
-    let others = records.iter().enumerate().filter(move |(at, _)| *at != own);
-    let others = others.map(|(_, record)| record);
-    records.get(own).into_iter().chain(others)
 }
 
 struct Export<'a> {

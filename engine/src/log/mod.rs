@@ -1,4 +1,7 @@
 //! Logs: the truth. Readers never change a file; a [`ThreadLog`] is the only writer of its own.
+//!
+//! A fork's log begins with segments that it inherits (`inherited/` in its home, see the codec's
+//! FORMAT.md): every reader here goes through them, whatever it is asked for.
 
 mod context;
 mod cutting;

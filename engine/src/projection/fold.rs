@@ -56,6 +56,16 @@ pub enum OwnMeta {
 }
 
 impl FoldState {
+    /// What the fold of a fork must know that inherits all records so far; `None` where only they
+    /// tell.
+    pub(super) fn inherited(&self) -> Option<Self> {
+        (!self.is_patched).then(|| Self {
+            head_is_damaged: self.head_is_damaged,
+            turns: self.turns.clone(),
+            ..Self::default()
+        })
+    }
+
     /// Whether the thread's own meta was met.
     #[must_use]
     pub const fn own_meta(&self) -> OwnMeta {
@@ -77,16 +87,6 @@ impl FoldState {
     #[must_use]
     pub const fn has_explicit_git(&self) -> bool {
         self.explicit.git.any()
-    }
-
-    /// What the fold of a fork must know that inherits all records so far; `None` where only they
-    /// tell.
-    pub(super) fn inherited(&self) -> Option<Self> {
-        (!self.is_patched).then(|| Self {
-            head_is_damaged: self.head_is_damaged,
-            turns: self.turns.clone(),
-            ..Self::default()
-        })
     }
 }
 

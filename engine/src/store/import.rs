@@ -316,10 +316,11 @@ fn continue_thread(
     let is_native = format == LogFormat::Native;
     let there = load_history(&*context.disk, &context.home.log_file(&path), format)?;
     let has_gap = is_native && !there.damage.is_empty();
-    if has_gap || !is_beginning(&there.records, lines) {
+    let known = there.exported();
+    if has_gap || !is_beginning(&known, lines) {
         return Ok((ImportOutcome::Differs, path, 0));
     }
-    let rest = items.into_iter().skip(there.records.len());
+    let rest = items.into_iter().skip(known.len());
     let added = rest.len() as u64;
     if added == 0 {
         return Ok((ImportOutcome::Present, path, 0));
@@ -345,7 +346,7 @@ fn continue_thread(
 }
 
 /// Whether the records' lines are the first of `lines`.
-fn is_beginning(records: &[Record], lines: &[Record]) -> bool {
+fn is_beginning(records: &[&Record], lines: &[Record]) -> bool {
     let mut line = Vec::new();
     records.len() <= lines.len()
         && records.iter().zip(lines).all(|(record, expected)| {
