@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use selvedge_actors::{IndexMode, LocalThreadStore, OpenOptions};
+use selvedge_engine::Result;
 use selvedge_store::conformance::{Abilities, StoreFactory, check};
 use selvedge_store::{Durability, ThreadStore};
 use tempfile::TempDir;
@@ -22,17 +23,17 @@ impl Local {
         }
     }
 
-    async fn open(&self, home: TempDir) -> Arc<dyn ThreadStore> {
+    async fn open(&self, home: TempDir) -> Result<Arc<dyn ThreadStore>> {
         let options = OpenOptions::new(home.path()).create(true).index(self.index);
-        let store = LocalThreadStore::open(options).await.unwrap();
+        let store = LocalThreadStore::open(options).await?;
         *self.last.lock().unwrap() = Some((home, store.clone()));
-        Arc::new(store)
+        Ok(Arc::new(store))
     }
 }
 
 #[async_trait]
 impl StoreFactory for Local {
-    async fn make(&self) -> Arc<dyn ThreadStore> {
+    async fn make(&self) -> Result<Arc<dyn ThreadStore>> {
         self.open(tempfile::tempdir().unwrap()).await
     }
 
@@ -43,10 +44,12 @@ impl StoreFactory for Local {
         }
     }
 
-    async fn reopen(&self, _: Arc<dyn ThreadStore>) -> Option<Arc<dyn ThreadStore>> {
-        let (home, store) = self.last.lock().unwrap().take()?;
-        store.selvedge().clone().shutdown().await.unwrap();
-        Some(self.open(home).await)
+    async fn reopen(&self, _: Arc<dyn ThreadStore>) -> Result<Option<Arc<dyn ThreadStore>>> {
+        let Some((home, store)) = self.last.lock().unwrap().take() else {
+            return Ok(None);
+        };
+        store.selvedge().clone().shutdown().await?;
+        self.open(home).await.map(Some)
     }
 }
 

@@ -18,8 +18,15 @@ use crate::Result;
 use crate::disk::Disk;
 use crate::home::LogFormat;
 
-/// How much is read at once, unless a batch or line is larger.
-const PIECE: ByteLength = ByteLength::new(256 << 10);
+/// How much is read first: many a reader wants no more than the tail. Then twice as much each
+/// time, up to the largest piece, unless a batch or line is larger.
+const FIRST_PIECE: ByteLength = ByteLength::new(32 << 10);
+const LARGEST_PIECE: ByteLength = ByteLength::new(1 << 20);
+
+/// The piece to read after one of this length.
+fn larger(piece: ByteLength) -> ByteLength {
+    ByteLength::new(piece.get().saturating_mul(2)).min(LARGEST_PIECE)
+}
 
 /// The events of a log, newest first, read in pieces from the tail.
 #[derive(Debug)]
@@ -100,6 +107,7 @@ fn begin(log: &OpenLog<'_>, from: Option<LogPosition>) -> Result<(Ordinal, Vec<P
             let lines = Lines {
                 end: from.offset,
                 next_ordinal: from.next_ordinal,
+                piece: FIRST_PIECE,
                 found: Vec::new(),
                 has_explicit_ordinals: false,
             };
@@ -297,6 +305,8 @@ impl Iterator for ReverseReader<'_> {
 #[derive(Debug)]
 struct Frames {
     seed: FrameSeed,
+    /// How much was read last.
+    piece: ByteLength,
     walk: WalkBack,
     /// Whether a record was given.
     is_begun: bool,
@@ -304,9 +314,10 @@ struct Frames {
 
 impl Frames {
     fn ending_at(log: &OpenLog<'_>, seed: FrameSeed, end: ByteOffset) -> Result<Self> {
-        let walk = walk_piece(log, seed, (end, PIECE))?;
+        let walk = walk_piece(log, seed, (end, FIRST_PIECE))?;
         Ok(Self {
             seed,
+            piece: FIRST_PIECE,
             walk,
             is_begun: false,
         })
@@ -339,7 +350,8 @@ impl Frames {
                     }
                 },
                 Some(WalkBackEvent::NeedMore { at_least }) => {
-                    let piece = (self.walk.whole_start(), at_least);
+                    self.piece = at_least.max(larger(self.piece));
+                    let piece = (self.walk.whole_start(), self.piece);
                     self.walk = walk_piece(log, self.seed, piece)?;
                     continue;
                 }
@@ -350,13 +362,13 @@ impl Frames {
     }
 }
 
-/// A walk over the piece of this length before `end`, or a usual one if that is longer.
+/// A walk over the piece of this length before `end`, or over a first one if that is longer.
 pub(super) fn walk_piece(
     log: &OpenLog<'_>,
     seed: FrameSeed,
     (end, length): (ByteOffset, ByteLength),
 ) -> Result<WalkBack> {
-    let length = length.max(PIECE);
+    let length = length.max(FIRST_PIECE);
     let from = ByteOffset::new(end.get().saturating_sub(length.get()));
     let bytes = log.read(from, ByteLength::new(end.get().saturating_sub(from.get())))?;
     Ok(walk_back(
@@ -375,6 +387,8 @@ struct Lines {
     end: ByteOffset,
     /// The ordinal after the records before.
     next_ordinal: Ordinal,
+    /// How much is read next.
+    piece: ByteLength,
     /// What is left to give of the last piece, oldest first.
     found: Vec<(LogEvent, RecordPlace)>,
     /// Whether a later record carries its ordinal in its line: then a bad line before may have
@@ -433,13 +447,14 @@ impl Lines {
         }
         self.found = found;
         self.end = offset;
+        self.piece = larger(self.piece);
         self.next_ordinal = Ordinal::new(first);
         Ok(true)
     }
 
     /// Whole lines before the end, about a piece of them, and where they begin.
     fn lines_before(&self, log: &OpenLog<'_>) -> Result<(ByteOffset, bytes::Bytes)> {
-        let mut length = PIECE.get();
+        let mut length = self.piece.get();
         loop {
             let from = self.end.get().saturating_sub(length);
             let there = ByteLength::new(self.end.get() - from);

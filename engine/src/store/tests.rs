@@ -5,6 +5,7 @@
 )]
 
 mod by_path;
+mod counting_disk;
 mod crash_disk;
 mod damage;
 mod fork;

@@ -18,7 +18,7 @@ use crate::paging::{
 use crate::projection::PlacedTurn;
 
 /// How much is read at first where nobody knows how much a page takes.
-const FIRST_PIECE: ByteLength = ByteLength::new(64 << 10);
+const FIRST_PIECE: ByteLength = ByteLength::new(32 << 10);
 /// A turn is read at once unless it is longer.
 const LARGE_PIECE: ByteLength = ByteLength::new(8 << 20);
 

@@ -1,18 +1,22 @@
 //! Pages by the index are the pages of the plain functions, whatever the log holds.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use selvedge_codec::{Ordinal, Record};
+use selvedge_codec::{Item, Ordinal, Record, ThreadId};
 
+use super::counting_disk::CountingDisk;
 use super::home::WAIT;
 use crate::listing::Direction::{Ascending, Descending};
+use crate::log::{NewThread, ThreadLog};
 use crate::paging::{
     ItemDetail, ItemPage, ItemQuery, ModelContext, TurnEntry, TurnPage, TurnQuery, model_context,
     page_items, page_turns, turn_cursor_at,
 };
 use crate::sample_home::*;
-use crate::store::{Store, StoreOptions};
+use crate::store::{ForkSource, Store, StoreOptions};
+use crate::thread::{ForkPoint, TurnStatus};
 
 const NATIVE: &str = "sessions/log.rlog";
 const LINES: &str = "sessions/log.jsonl";
@@ -150,20 +154,23 @@ fn walk<T: PartialEq + std::fmt::Debug>(
     }
 }
 
-fn walk_items((store, records): (&Store, &[Record]), query: &ItemQuery) -> (Vec<Record>, Cursor) {
+fn walk_items(
+    (store, records, thread): (&Store, &[Record], ThreadId),
+    query: &ItemQuery,
+) -> (Vec<Record>, Cursor) {
     let ask = |cursor| ItemQuery {
         cursor,
         ..query.clone()
     };
     walk(
-        |cursor| told_items(store.items_page(id(1), &ask(cursor)).unwrap()),
-        |cursor| told_items(page_items(id(1), records, &ask(cursor)).unwrap()),
+        |cursor| told_items(store.items_page(thread, &ask(cursor)).unwrap()),
+        |cursor| told_items(page_items(thread, records, &ask(cursor)).unwrap()),
         query.cursor.clone(),
     )
 }
 
 fn walk_turns(
-    (store, records): (&Store, &[Record]),
+    (store, records, thread): (&Store, &[Record], ThreadId),
     query: &TurnQuery,
 ) -> (Vec<TurnEntry>, Cursor) {
     let ask = |cursor| TurnQuery {
@@ -171,16 +178,16 @@ fn walk_turns(
         ..query.clone()
     };
     walk(
-        |cursor| told_turns(store.turns_page(id(1), &ask(cursor)).unwrap()),
-        |cursor| told_turns(page_turns(id(1), records, &ask(cursor)).unwrap()),
+        |cursor| told_turns(store.turns_page(thread, &ask(cursor)).unwrap()),
+        |cursor| told_turns(page_turns(thread, records, &ask(cursor)).unwrap()),
         query.cursor.clone(),
     )
 }
 
 /// Everything that can be asked of the thread, compared with the plain functions.
-fn check_all(store: &Store, limit: usize) {
-    let records = store.history(id(1)).unwrap().records;
-    let both = (store, &records[..]);
+fn check_all(store: &Store, thread: ThreadId, limit: usize) {
+    let records = store.history(thread).unwrap().records;
+    let both = (store, &records[..], thread);
     for direction in [Ascending, Descending] {
         for turn_id in [None, Some("a"), Some("b"), Some("nobody's")] {
             let query = ItemQuery {
@@ -189,10 +196,10 @@ fn check_all(store: &Store, limit: usize) {
                 limit,
                 cursor: None,
             };
-            match page_items(id(1), &records, &query) {
+            match page_items(thread, &records, &query) {
                 Ok(_) => drop(walk_items(both, &query)),
                 Err(why) => {
-                    let refused = store.items_page(id(1), &query).unwrap_err();
+                    let refused = store.items_page(thread, &query).unwrap_err();
                     assert_eq!(refused.to_string(), why.to_string());
                 }
             }
@@ -209,12 +216,12 @@ fn check_all(store: &Store, limit: usize) {
         let query = TurnQuery {
             direction,
             limit,
-            cursor: Some(turn_cursor_at(id(1), Ordinal::new(7))),
+            cursor: Some(turn_cursor_at(thread, Ordinal::new(7))),
             items: ItemDetail::None,
         };
         walk_turns(both, &query);
     }
-    let context: ModelContext = store.model_context(id(1)).unwrap();
+    let context: ModelContext = store.model_context(thread).unwrap();
     assert_eq!(context, model_context(&records));
 }
 
@@ -229,7 +236,7 @@ proptest! {
     ) {
         let place = SampleHome::new();
         place.write(shape.name(), &shape.bytes(&history(&samples), 0));
-        check_all(&open(&place), limit);
+        check_all(&open(&place), id(1), limit);
     }
 
     #[test]
@@ -247,24 +254,210 @@ proptest! {
         let records = store.history(id(1)).unwrap().records;
         let newest = |direction| ItemQuery { direction, limit, ..ItemQuery::default() };
         let newest_turns = |direction| TurnQuery { direction, limit, ..TurnQuery::default() };
-        let (items, cursor) = walk_items((&store, &records), &newest(Descending));
-        let (turns, turn_cursor) = walk_turns((&store, &records), &newest_turns(Descending));
+        let (items, cursor) = walk_items((&store, &records, id(1)), &newest(Descending));
+        let (turns, turn_cursor) = walk_turns((&store, &records, id(1)), &newest_turns(Descending));
         place.write(shape.name(), &shape.bytes(&history(&samples), before.len()));
         store.catch_up(&[(id(1), path)]).unwrap();
         let records = store.history(id(1)).unwrap().records;
         let query = ItemQuery { cursor, ..newest(Ascending) };
-        let (new, _) = walk_items((&store, &records), &query);
+        let (new, _) = walk_items((&store, &records, id(1)), &query);
         let last = items.first().map(|item| item.ordinal);
-        let (all, _) = walk_items((&store, &records), &newest(Ascending));
+        let (all, _) = walk_items((&store, &records, id(1)), &newest(Ascending));
         let expected: Vec<_> = all.into_iter().filter(|item| Some(item.ordinal) > last).collect();
         prop_assert_eq!(new, expected);
         let query = TurnQuery { cursor: turn_cursor, ..newest_turns(Ascending) };
-        let (new, _) = walk_turns((&store, &records), &query);
+        let (new, _) = walk_turns((&store, &records, id(1)), &query);
         let last = turns.first().map(|entry| entry.turn.first_ordinal);
-        let (all, _) = walk_turns((&store, &records), &newest_turns(Ascending));
+        let (all, _) = walk_turns((&store, &records, id(1)), &newest_turns(Ascending));
         let expected: Vec<_> =
             all.into_iter().filter(|entry| Some(entry.turn.first_ordinal) > last).collect();
         prop_assert_eq!(new, expected);
-        check_all(&store, limit);
+        check_all(&store, id(1), limit);
+    }
+}
+
+fn new_thread(number: u8) -> NewThread {
+    let meta = meta(number, "");
+    NewThread {
+        thread_id: id(number),
+        created_at: moment(0),
+        meta: Item::json(meta.record_type, meta.payload).unwrap(),
+    }
+}
+
+/// Appends each sample as a batch.
+fn append(log: &mut ThreadLog, samples: &[Sample]) {
+    let item = |sample: &Sample| Item::json(sample.record_type, sample.payload.clone()).unwrap();
+    let batches = samples.iter().map(|sample| vec![item(sample)]);
+    log.append(batches.collect()).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn pages_go_through_what_a_fork_inherits(
+        shape in shape(),
+        samples in prop::collection::vec(any_sample(), 4..40),
+        cuts in (0u64..40, 0u64..50),
+        own in prop::collection::vec(any_sample(), 1..12),
+        limit in 1usize..7,
+    ) {
+        let shape = Shape { damage: None, bad_lines: HashSet::new(), ..shape };
+        let place = SampleHome::new();
+        place.write(shape.name(), &shape.bytes(&history(&samples), 0));
+        let store = open(&place);
+        let fork = |parent: u8, number: u8, cut: u64| {
+            let source = ForkSource { thread_id: id(parent), upto: None };
+            let all = store.history(id(parent)).unwrap().records.len() as u64;
+            let point = match cut < all {
+                true => ForkPoint::Before(Ordinal::new(cut)),
+                false => ForkPoint::Whole,
+            };
+            let mut log = store.fork(&source, &point, new_thread(number)).unwrap();
+            append(&mut log, &own);
+            store.catch_up(&[(id(number), log.path().clone())]).unwrap();
+            check_all(&store, id(number), limit);
+            log.close().unwrap();
+        };
+        fork(1, 2, cuts.0);
+        fork(2, 3, cuts.1);
+        check_all(&store, id(2), limit);
+    }
+}
+
+#[test]
+fn the_running_turn_is_on_the_pages_once_the_index_has_caught_up() {
+    let place = SampleHome::new();
+    let store = open(&place);
+    let mut log = ThreadLog::create(store.log_context().clone(), new_thread(1));
+    append(&mut log, &turn("a"));
+    append(&mut log, &[started("b"), user("b")]);
+    let catch_up = |log: &ThreadLog| store.catch_up(&[(id(1), log.path().clone())]).unwrap();
+    catch_up(&log);
+    let page = |query: &TurnQuery| store.turns_page(id(1), query).unwrap();
+    let newest = TurnQuery {
+        items: ItemDetail::Full,
+        ..TurnQuery::default()
+    };
+    let running = &page(&newest).turns[0];
+    assert_eq!(running.turn.turn_id.as_deref(), Some("b"));
+    assert_eq!(running.turn.status, TurnStatus::InProgress);
+    assert_eq!(running.items.len(), 2);
+    append(&mut log, &[response("more")]);
+    catch_up(&log);
+    assert_eq!(page(&newest).turns[0].items.len(), 3);
+    let cursor = page(&newest).backwards_cursor;
+    append(&mut log, &[completed("b"), started("c")]);
+    catch_up(&log);
+    let new = page(&TurnQuery {
+        direction: Ascending,
+        cursor,
+        ..newest.clone()
+    });
+    let told: Vec<_> = new.turns.iter().map(|entry| entry.turn.status).collect();
+    assert_eq!(
+        told,
+        [TurnStatus::InProgress],
+        "the turn that has begun since"
+    );
+    assert_eq!(page(&newest).turns[1].turn.status, TurnStatus::Completed);
+    log.close().unwrap();
+}
+
+/// A thread of many turns, each of about as many bytes, with a compaction every so often.
+fn long_thread(turns: usize, bytes: usize) -> Vec<Sample> {
+    let text = "x".repeat(bytes);
+    let one = |at: usize| {
+        let context = record("turn_context", format!("{{\"turn_id\":\"{at}\"}}"));
+        let history = r#"{"message":"m","replacement_history":[{}]}"#;
+        let compacted = (at % 50 == 49).then(|| record("compacted", history));
+        let mut turn = vec![started(&at.to_string()), context, user("go on")];
+        turn.extend([response(&text), completed(&at.to_string())]);
+        turn.extend(compacted);
+        turn
+    };
+    std::iter::once(meta(1, ""))
+        .chain((0..turns).flat_map(one))
+        .collect()
+}
+
+/// What reading costs that knows nothing of the log's bytes: a header, a line's ends, and a first
+/// piece that is larger than what is asked for.
+const SLACK: u64 = 34 << 10;
+
+/// How large a turn of the long thread is, but for its small records.
+const TURN: u64 = 8 << 10;
+
+/// Reads pages of the long thread, each with a look at how much of its log that took.
+fn check_reads(store: &Store, thread: ThreadId, disk: &CountingDisk) {
+    let has_read = |what: &str, most: u64| {
+        let read = disk.take();
+        assert!(read <= most, "{what} has read {read} bytes, not {most}");
+    };
+    disk.take();
+    for direction in [Ascending, Descending] {
+        let mut query = TurnQuery {
+            direction,
+            limit: 5,
+            ..TurnQuery::default()
+        };
+        for _ in 0..3 {
+            query.cursor = store.turns_page(thread, &query).unwrap().next_cursor;
+            has_read("a page of turns without items", 0);
+        }
+        query.items = ItemDetail::Full;
+        query.cursor = store.turns_page(thread, &query).unwrap().next_cursor;
+        has_read("a page of five turns", 5 * (TURN + 1024) + 1024);
+        let mut query = ItemQuery {
+            direction,
+            limit: 10,
+            ..ItemQuery::default()
+        };
+        for _ in 0..20 {
+            query.cursor = store.items_page(thread, &query).unwrap().next_cursor;
+            has_read("a page of two turns' items", 2 * TURN + SLACK);
+        }
+        let query = ItemQuery {
+            turn_id: Some("300".into()),
+            cursor: None,
+            ..query
+        };
+        assert_eq!(store.items_page(thread, &query).unwrap().items.len(), 5);
+        has_read("a turn's items", TURN + SLACK);
+    }
+    assert!(!store.model_context(thread).unwrap().is_whole);
+    has_read("the model's context", TURN + SLACK);
+}
+
+#[test]
+fn each_page_reads_only_its_own_bytes() {
+    let samples = long_thread(600, TURN as usize);
+    let batches: Vec<_> = samples.iter().map(|sample| vec![sample.clone()]).collect();
+    for (name, bytes) in [(NATIVE, native(1, &batches)), (LINES, lines(&samples))] {
+        let place = SampleHome::new();
+        place.write(name, &bytes);
+        let disk = CountingDisk::default();
+        let store = Store::open(StoreOptions {
+            disk: Arc::new(disk.clone()),
+            ..StoreOptions::new(place.home().root())
+        })
+        .unwrap();
+        store.backfill(WAIT, &|_| ()).unwrap();
+        assert!(
+            disk.take() >= bytes.len() as u64,
+            "the backfill reads it all"
+        );
+        check_reads(&store, id(1), &disk);
+        let source = ForkSource {
+            thread_id: id(1),
+            upto: None,
+        };
+        let fork = store.fork(&source, &ForkPoint::Whole, new_thread(2));
+        let mut fork = fork.unwrap();
+        append(&mut fork, &turn("own"));
+        store.catch_up(&[(id(2), fork.path().clone())]).unwrap();
+        check_reads(&store, id(2), &disk);
+        fork.close().unwrap();
     }
 }
