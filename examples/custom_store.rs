@@ -164,8 +164,8 @@ impl Folder {
 
     fn move_to(&mut self, thread_id: ThreadId, is_archived: bool) -> Result<ThreadSummary> {
         self.check_lasting(thread_id)?;
-        self.live.remove(&thread_id);
         let (from, _) = self.find(thread_id)?;
+        self.live.remove(&thread_id);
         let to = self.path(thread_id, is_archived);
         fs::rename(&from, &to).map_err(|error| Error::io("move", &from, error))?;
         sync_dir(&self.dir)?;

@@ -412,3 +412,48 @@ fn an_argument_that_is_no_text_is_refused() {
     }
     assert_eq!(home.files(), before);
 }
+
+#[test]
+fn a_thread_that_another_process_writes_is_not_changed_under_it() {
+    let homes = Homes::new();
+    for home in both(&homes) {
+        let mut writer = common::command()
+            .arg("--home")
+            .arg(&home.0)
+            .args(["append", CLOCK])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = writer.stdin.take().unwrap();
+        stdin
+            .write_all(b"{\"type\":\"x\",\"payload\":1}\n")
+            .unwrap();
+        // Once it is acknowledged, the thread is the writer's.
+        let mut ack = [0];
+        writer
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut ack)
+            .unwrap();
+        let before = shown(&home, CLOCK);
+        let holder = format!("process {}", writer.id());
+        for words in [
+            &["name", CLOCK, "x"][..],
+            &["set", CLOCK, "--git-sha", "x"],
+            &["archive", CLOCK],
+            &["delete", CLOCK, "--yes"],
+            &["rollback", CLOCK, "1"],
+        ] {
+            home.run(words).fails(1, &holder);
+        }
+        assert_eq!(shown(&home, CLOCK), before);
+        // To begin with its history is no change of it.
+        let fork = home.run(&["fork", CLOCK, "--json"]).ok().json();
+        assert_eq!(fork["forked_from_id"], CLOCK);
+        drop(stdin);
+        assert!(writer.wait().unwrap().success());
+        home.run(&["delete", CLOCK, "--yes"]).ok();
+    }
+}

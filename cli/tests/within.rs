@@ -459,7 +459,8 @@ fn a_reader_that_has_enough_is_no_failure() {
         "{{\"type\":\"event_msg\",\"payload\":{{\"type\":\"user_message\",\"message\":\"needle {}\"}}}}",
         "x".repeat(2000)
     );
-    let id = home.append_new(&format!("[{}]\n", vec![item; 1500].join(",")));
+    let batch = format!("[{}]\n", vec![item; 50].join(","));
+    let id = home.append_new(&batch.repeat(30));
     for words in [
         &["items", &id, "--limit", "10000"][..],
         &["turns", &id, "--limit", "10000", "--items", "full"],

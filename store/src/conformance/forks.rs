@@ -3,7 +3,7 @@
 use selvedge_codec::view::{MetadataPatch, View};
 use selvedge_codec::{Ordinal, ThreadId};
 use selvedge_engine::paging::{ItemQuery, TurnQuery};
-use selvedge_engine::search::OccurrenceQuery;
+use selvedge_engine::search::{OccurrenceQuery, SearchQuery};
 use selvedge_engine::thread::{ForkPoint, GitInfo, ThreadSummary};
 
 use super::paging::{item_ordinals, turn_ids};
@@ -268,6 +268,13 @@ pub(super) async fn an_inherited_history_is_paged_and_searched_as_ones_own(on: S
     assert_eq!(found, [2, 3, 6, 7, 10, 11, 15, 16]);
     let context = on.store.load_model_context(fork).await.unwrap();
     assert_eq!((context.records.len(), context.is_whole), (18, true));
+    let query = SearchQuery {
+        term: "about words of 2".into(),
+        ..SearchQuery::default()
+    };
+    let found = on.store.search_threads(query).await.unwrap();
+    let found: Vec<_> = found.hits.iter().map(|hit| hit.thread.thread_id).collect();
+    assert_eq!(found, [fork], "what was said before the fork as well");
 }
 
 pub(super) async fn a_review_is_a_fork_that_says_so(on: Subject<'_>) {

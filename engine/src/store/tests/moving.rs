@@ -303,10 +303,6 @@ fn the_history_that_a_fork_begins_with_outlives_its_parent_and_goes_with_the_for
     };
     let mut log = store.fork(&source, &ForkPoint::Whole, new).unwrap();
     log.close().unwrap();
-    let inherited = files(&home)
-        .into_iter()
-        .find(|file| file.starts_with("inherited/"));
-    let inherited = inherited.unwrap();
     let name = log.path().file_name();
     let before = store.history(fork).unwrap().records;
     assert_eq!(before.len(), 3);

@@ -10,7 +10,7 @@ use super::home::{TestHome, id, line, meta, said, thread};
 use crate::disk::RealDisk;
 use crate::home::{LogFormat, LogPath};
 use crate::listing::{Coverage, ListQuery, Matcher, SortKey, ThreadFilter, scan_home, sort_key};
-use crate::log::{load_history, name_of};
+use crate::log::{OpenLog, load_history, name_in};
 use crate::sample_home::{
     self, Sample, SampleHome, native, native_segment, rolled_back, spelled, user,
 };
@@ -269,7 +269,9 @@ fn inherit(place: &SampleHome, fork: u8, samples: &[Sample]) -> u64 {
     let parent = place.write("parent.rlog", &bytes);
     let end = ByteOffset::new(u64::try_from(bytes.len()).unwrap());
     let what = (SegmentNumber::new(0), Ordinal::new(next), end);
-    let name = name_of(&RealDisk, &place.home().log_file(&parent), what).unwrap();
+    let file = place.home().log_file(&parent);
+    let log = OpenLog::open(&RealDisk, &file, LogFormat::Native).unwrap();
+    let name = name_in(&log, what).unwrap();
     place.write(
         &format!("inherited/{}/{name}", sample_home::id(fork)),
         &bytes,
