@@ -12,7 +12,7 @@ use selvedge_engine::{InvalidRequest, Result};
 
 use super::queue::{ForkReply, Maker, State};
 use super::start::check_new;
-use super::{Event, Registry, send};
+use super::{Event, OpenedLog, Registry, send};
 use crate::feed::Gate;
 use crate::live_thread::ThreadRef;
 use crate::spawn;
@@ -64,7 +64,7 @@ impl Message<Fork> for Registry {
 
 impl Registry {
     fn make_fork(&mut self, thread_id: ThreadId, fork: Fork) -> tokio::task::Id {
-        let (store, pool) = (Arc::clone(&self.store), self.env.pool.clone());
+        let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
         let making = spawn::owned_task(&mut self.tasks, async move {
             let make = move || {
                 if fork.may_exist {
@@ -72,11 +72,20 @@ impl Registry {
                 }
                 store.fork(&fork.source, &fork.point, fork.new)
             };
-            let log = pool.run(make).await;
-            Event::Opened {
-                thread_id,
-                log: log.and_then(|log| log).map(Box::new),
-            }
+            // The log comes with its file open.
+            let log = match env.permits.acquire().await {
+                Ok(permit) => env
+                    .pool
+                    .run(make)
+                    .await
+                    .and_then(|log| log)
+                    .map(|log| OpenedLog {
+                        log: Box::new(log),
+                        permit: Some(permit),
+                    }),
+                Err(error) => Err(error),
+            };
+            Event::Opened { thread_id, log }
         });
         making.id()
     }

@@ -36,6 +36,7 @@ use selvedge_engine::{Error, Result};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::feed::{Feeds, Life};
+use crate::handles::HandlePermit;
 use crate::live_thread::{ThreadRef, ThreadShared};
 use crate::spawn;
 use crate::thread_actor::{ThreadArgs, ThreadEnv, end_of, prepare};
@@ -77,7 +78,7 @@ enum Event {
     /// A log was opened, or could not be.
     Opened {
         thread_id: ThreadId,
-        log: Result<Box<ThreadLog>>,
+        log: Result<OpenedLog>,
     },
     /// An actor has ended, and its log is closed.
     Ended { thread_id: ThreadId },
@@ -93,6 +94,20 @@ enum Event {
     Released { thread_id: ThreadId },
     /// A thread was asked to shut down, and answered.
     ShutDown(Result<()>),
+}
+
+/// A log to write on.
+#[derive(Debug)]
+struct OpenedLog {
+    log: Box<ThreadLog>,
+    /// Of a log that has its file open.
+    permit: Option<HandlePermit>,
+}
+
+impl From<Box<ThreadLog>> for OpenedLog {
+    fn from(log: Box<ThreadLog>) -> Self {
+        Self { log, permit: None }
+    }
 }
 
 /// What a registry is made from.
@@ -175,7 +190,7 @@ impl Registry {
         }
     }
 
-    fn on_opened(&mut self, thread_id: ThreadId, log: Result<Box<ThreadLog>>) {
+    fn on_opened(&mut self, thread_id: ThreadId, log: Result<OpenedLog>) {
         let Some(entry) = self.threads.get_mut(&thread_id) else {
             return;
         };
@@ -217,14 +232,19 @@ impl Registry {
     }
 
     /// Starts a thread's actor, which takes the log over.
-    fn start_actor(&mut self, thread_id: ThreadId, log: Option<Box<ThreadLog>>) -> Arc<ThreadRef> {
+    fn start_actor(&mut self, thread_id: ThreadId, log: Option<OpenedLog>) -> Arc<ThreadRef> {
         let feed = self.feeds.of(thread_id);
         feed.set_life(Life::Live);
         let shared = Arc::new(ThreadShared::new(thread_id, log.is_none(), feed));
         let (prepared, thread) = prepare(Arc::clone(&shared));
+        let (log, permit) = match log {
+            Some(opened) => (Some(opened.log), opened.permit),
+            None => (None, None),
+        };
         let args = ThreadArgs {
             shared,
             env: Arc::clone(&self.env),
+            permit,
             log,
         };
         let task = spawn::owned_task(&mut self.tasks, async move {

@@ -42,7 +42,7 @@ impl Registry {
             let log = env.pool.run(move || open_log(&store, thread_id)).await;
             Event::Opened {
                 thread_id,
-                log: log.and_then(|log| log),
+                log: log.and_then(|log| log).map(Into::into),
             }
         });
         opening.id()

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use kameo::message::{Context, Message};
 use selvedge_codec::ThreadId;
-use selvedge_engine::log::ThreadLog;
 use selvedge_engine::{Error, Result};
 
 use super::queue::State;
-use super::{Event, Registry};
+use super::{Event, OpenedLog, Registry};
 use crate::indexer::CLOSED_STORE;
 use crate::live_thread::ThreadRef;
 use crate::spawn;
@@ -80,7 +79,7 @@ impl Registry {
     fn opened_for_nobody(
         &mut self,
         thread_id: ThreadId,
-        log: Result<Box<ThreadLog>>,
+        log: Result<OpenedLog>,
     ) -> Option<Arc<ThreadRef>> {
         if let Some(entry) = self.threads.remove(&thread_id)
             && let State::Opening {

@@ -63,7 +63,7 @@ impl Message<Start> for Registry {
                 maker: Some(Maker::Start(reply)),
             };
         } else {
-            let thread = self.start_actor(thread_id, Some(log));
+            let thread = self.start_actor(thread_id, Some(log.into()));
             self.made(&thread, Maker::Start(reply));
         }
         delegated
@@ -76,7 +76,7 @@ impl Registry {
         let (store, pool) = (Arc::clone(&self.store), self.env.pool.clone());
         let opening = spawn::owned_task(&mut self.tasks, async move {
             let checked = pool.run(move || check_new(&store, thread_id)).await;
-            let log = checked.and_then(|checked| checked).map(|()| log);
+            let log = checked.and_then(|checked| checked).map(|()| log.into());
             Event::Opened { thread_id, log }
         });
         opening.id()

@@ -143,6 +143,8 @@ pub(crate) struct ThreadArgs {
     pub(crate) env: Arc<ThreadEnv>,
     /// `None` for an ephemeral thread.
     pub(crate) log: Option<Box<ThreadLog>>,
+    /// Of a log that has its file open, and something in it that is not synced.
+    pub(crate) permit: Option<HandlePermit>,
 }
 
 /// The actor can't go on: its log was lost to a panic.
@@ -154,11 +156,11 @@ impl Actor for ThreadActor {
     type Error = LogLost;
 
     async fn on_start(args: ThreadArgs, _: ActorRef<Self>) -> std::result::Result<Self, LogLost> {
-        Ok(Self {
+        let mut this = Self {
             shared: args.shared,
             env: args.env,
             log: LogSlot::new(args.log),
-            permit: None,
+            permit: args.permit,
             group: Group::default(),
             waiters: VecDeque::new(),
             syncing: None,
@@ -166,7 +168,11 @@ impl Actor for ThreadActor {
             wrote_since_tick: false,
             failed_mends: 0,
             drained: 0,
-        })
+        };
+        if this.permit.is_some() {
+            this.note_growth();
+        }
+        Ok(this)
     }
 
     async fn next(

@@ -45,9 +45,7 @@ impl StoreFactory for Local {
     }
 
     async fn reopen(&self, _: Arc<dyn ThreadStore>) -> Result<Option<Arc<dyn ThreadStore>>> {
-        let Some((home, store)) = self.last.lock().unwrap().take() else {
-            return Ok(None);
-        };
+        let (home, store) = self.last.lock().unwrap().take().unwrap();
         store.selvedge().clone().shutdown().await?;
         self.open(home).await.map(Some)
     }

@@ -4,6 +4,7 @@
 mod conformance;
 mod disk;
 mod faults;
+mod forks;
 mod handles;
 mod json_lines;
 mod lifecycle;
