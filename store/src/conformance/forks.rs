@@ -297,6 +297,21 @@ pub(super) async fn a_review_is_a_fork_that_says_so(on: Subject<'_>) {
     assert_eq!(on.history(source).await.records.len(), 11);
 }
 
+pub(super) async fn a_fork_may_take_the_id_of_a_thread_that_it_inherits_from(on: Subject<'_>) {
+    let root = on.thread_of(2).await;
+    let middle = fork_at(&on, root, ForkPoint::Whole).await.thread_id;
+    on.store.delete_thread(root).await.unwrap();
+    let mut fork = ForkThread::of(middle);
+    fork.start.thread_id = Some(root);
+    let fork = on.store.fork_thread(fork).await.unwrap();
+    assert_eq!(fork, on.read(root).await);
+    assert_eq!(fork.forked_from_id, Some(middle));
+    assert_inherits(&on, (root, middle), 10).await;
+    let own = on.history(root).await.records[10].time;
+    assert_eq!((fork.created_at, fork.updated_at), (own, own));
+    assert_eq!(fork.item_count, 11);
+}
+
 pub(super) async fn a_fork_of_a_fork_of_nothing_is_a_plain_thread(on: Subject<'_>) {
     let source = on.thread_of(1).await;
     let empty = fork_at(&on, source, before(0)).await;
