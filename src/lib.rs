@@ -6,9 +6,15 @@ pub use selvedge_actors::{
     Selvedge, StartThread, ThreadSnapshot, ThreadState,
 };
 
-// The storage boundary.
+// The threads of any store.
+pub use selvedge_actors::{LocalThreadStore, ThreadHandle, ThreadManager};
+
+// The storage boundary, and what a store of one's own can be made of.
+pub use selvedge_engine::log::Numbering;
 pub use selvedge_store::{
-    EventSource, ForkThread, ResumeThread, RolledBackThread, Subscription, ThreadEvent, ThreadStore,
+    Call, EphemeralThread, EventSource, ForkThread, Growth, InMemoryThreadStore, Operation,
+    ResumeThread, RolledBackThread, Subscription, ThreadEvent, ThreadRecords, ThreadStore,
+    check_batch, list_of, rollback_item, search_of,
 };
 
 // What a log holds.
@@ -25,7 +31,8 @@ pub use selvedge_engine::listing::{
     Coverage, Direction, ListQuery, MAX_PAGE_SIZE, Page, SortKey, ThreadFilter, Verification,
 };
 pub use selvedge_engine::paging::{
-    ItemDetail, ItemPage, ItemQuery, MAX_PAGE_ITEMS, ModelContext, TurnEntry, TurnPage, TurnQuery,
+    ItemDetail, ItemPage, ItemQuery, MAX_PAGE_ITEMS, ModelContext, TokenUsageReport, TurnEntry,
+    TurnPage, TurnQuery,
 };
 pub use selvedge_engine::search::{
     MAX_TERM_BYTES, Occurrence, OccurrencePage, OccurrenceQuery, SearchHit, SearchPage,

@@ -94,7 +94,7 @@ fn write(home: &Path, number: usize, thread: &Thread) {
 
 fn query() -> impl Strategy<Value = ListQuery> {
     let filter = (
-        (any::<bool>(), any::<bool>()),
+        (any::<bool>(), any::<bool>(), prop::bool::weighted(0.2)),
         prop::collection::vec((0..3_u8).prop_map(|cwd| format!("/w/{cwd}/")), 0..3),
         prop::collection::vec(
             prop::sample::select(vec!["openai".to_owned(), "other".to_owned()]),
@@ -114,10 +114,12 @@ fn query() -> impl Strategy<Value = ListQuery> {
         ),
     )
         .prop_map(
-            |((archived, include_empty), cwds, providers, sources, (parent, ancestor), search)| {
+            |(of_group, cwds, providers, sources, (parent, ancestor), search)| {
+                let (archived, include_empty, top_level_only) = of_group;
                 ThreadFilter {
                     archived,
                     include_empty,
+                    top_level_only,
                     cwds,
                     providers,
                     sources,

@@ -38,7 +38,7 @@ const CRATES: [(&str, &str, &[&str]); 7] = [
 ];
 
 /// The engine's modules, each knowing only those before it.
-const ENGINE_LAYERS: [&str; 13] = [
+const ENGINE_LAYERS: [&str; 14] = [
     "error",
     "clock",
     "disk",
@@ -47,6 +47,7 @@ const ENGINE_LAYERS: [&str; 13] = [
     "thread",
     "log",
     "projection",
+    "needle",
     "listing",
     "paging",
     "search",

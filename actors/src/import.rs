@@ -37,7 +37,8 @@ impl Selvedge {
         self.settle().await?;
         let imported = self.read(move |store| store.import(&source)).await?;
         if imported.added > 0 {
-            let thread = Arc::new(ThreadShared::new(imported.thread_id, false));
+            let feed = self.core.feeds.of(imported.thread_id);
+            let thread = Arc::new(ThreadShared::new(imported.thread_id, false, feed));
             self.core.grown.note(&thread, &imported.path);
         }
         Ok(imported)

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kameo::actor::ActorRef;
 use kameo::error::SendError;
-use selvedge_codec::segment::{MAX_BATCH_RECORDS, MAX_BODY_BYTES, MAX_TURN_ID_BYTES};
-use selvedge_codec::{ByteLength, CodecError, Item, Ordinal, RecordType, ThreadId, TurnId};
+use selvedge_codec::{Item, Ordinal, ThreadId};
 use selvedge_engine::home::LogPath;
-use selvedge_engine::{Error, InvalidRequest, Result};
-use selvedge_store::{Ack, AppendOptions, Flushed};
+use selvedge_engine::{Error, Result};
+use selvedge_store::{Ack, AppendOptions, Flushed, check_batch};
 
+use crate::feed::Feed;
 use crate::selvedge::Core;
 use crate::thread_actor::{Append, Discard, Flush, Persist, Shutdown, Snapshot, ThreadActor};
 
@@ -59,18 +59,33 @@ pub(crate) struct ThreadShared {
     /// Set before any waiter can learn that the actor ends, so that whoever was told so and
     /// resumes the thread at once is not given the old actor again.
     ending: AtomicBool,
+    /// Whether somebody has started or resumed the thread; it is live for operations alone
+    /// otherwise. Set before any waiter can learn that it is live.
+    kept: AtomicBool,
     /// Whether the log is in the set of those that the indexer will look at.
     pub(crate) awaits_index: AtomicBool,
+    /// Tells the thread's subscribers what they may see.
+    pub(crate) feed: Arc<Feed>,
 }
 
 impl ThreadShared {
-    pub(crate) fn new(thread_id: ThreadId, ephemeral: bool) -> Self {
+    pub(crate) fn new(thread_id: ThreadId, ephemeral: bool, feed: Arc<Feed>) -> Self {
         Self {
+            feed,
             thread_id,
             ephemeral,
             ending: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
             awaits_index: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn keep(&self) {
+        self.kept.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn is_ending(&self) -> bool {
@@ -144,8 +159,12 @@ impl LiveThread {
     /// thread; [`Error::Io`] and [`Error::OutOfSpace`] when the batch could not be written or
     /// synced, after which the next append first mends the log; [`Error::InvalidRequest`] for an
     /// empty batch or an item that is too large; [`Error::Closed`] after a shutdown.
+    ///
+    /// To a log of JSON lines another tool may append at the same moment. A batch that expected an
+    /// ordinal is answered with [`Error::Conflict`] then although it is in the log, behind the
+    /// other tool's lines: the ordinal that the error tells is that of its first record.
     pub async fn append_with(&self, items: Vec<Item>, options: AppendOptions) -> Result<Ack> {
-        check(&items).map_err(InvalidRequest::Codec)?;
+        check_batch(&items)?;
         let append = Append { items, options };
         self.thread.actor.ask(append).await.map_err(thread_error)
     }
@@ -194,40 +213,6 @@ impl LiveThread {
     pub async fn discard(&self) -> Result<()> {
         self.thread.actor.ask(Discard).await.map_err(thread_error)
     }
-}
-
-/// Refuses what no log can hold, before it shares a write with other callers' batches.
-fn check(items: &[Item]) -> std::result::Result<(), CodecError> {
-    if items.is_empty() {
-        return Err(CodecError::EmptyBatch);
-    }
-    if items.len() > MAX_BATCH_RECORDS {
-        return Err(CodecError::BatchTooLong {
-            records: items.len(),
-            limit: MAX_BATCH_RECORDS,
-        });
-    }
-    for item in items {
-        let length = item.body.len();
-        if length > MAX_BODY_BYTES {
-            return Err(CodecError::RecordTooLarge {
-                length: ByteLength::new(length as u64),
-                limit: ByteLength::new(MAX_BODY_BYTES as u64),
-            });
-        }
-        if let RecordType::Other(name) = &item.record_type {
-            RecordType::from_name(name)?;
-        }
-        if let Some(TurnId::Text(text)) = &item.turn_id
-            && text.len() > MAX_TURN_ID_BYTES
-        {
-            return Err(CodecError::BadTurnId {
-                length: text.len(),
-                limit: MAX_TURN_ID_BYTES,
-            });
-        }
-    }
-    Ok(())
 }
 
 impl ThreadRef {

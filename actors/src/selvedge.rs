@@ -9,9 +9,10 @@ use selvedge_codec::ThreadId;
 use selvedge_engine::clock::Clock;
 use selvedge_engine::store::{BackfillProgress, BackfillReport, IndexUse, Store, StoreOptions};
 use selvedge_engine::{Error, Result};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::feed::Feeds;
 use crate::handles::HandlePermits;
 use crate::indexer::{self, Backfill, BackfillKind, CLOSED_STORE, GrownLogs, Indexer, IndexerArgs};
 use crate::io_pool::IoPool;
@@ -50,7 +51,11 @@ pub(crate) struct Core {
     /// `None` when no index is used.
     pub(crate) indexer: Option<ActorRef<Indexer>>,
     /// Keeps some of the pool's threads for those who write: readers take one permit each.
-    pub(crate) readers: Semaphore,
+    pub(crate) readers: Arc<Semaphore>,
+    pub(crate) feeds: Arc<Feeds>,
+    /// Set once no thread of this store is live any more, and none will be: what is in the logs
+    /// then is all that its subscribers are given.
+    pub(crate) threads_ended: watch::Sender<bool>,
     /// Set by the first shutdown, before it does anything.
     closed: AtomicBool,
     /// An asynchronous mutex: it is taken once, by the shutdown, which awaits what it holds.
@@ -99,16 +104,14 @@ impl Selvedge {
     pub async fn start_thread(&self, start: StartThread) -> Result<LiveThread> {
         self.core.check_open()?;
         let thread_id = start.thread_id.unwrap_or_else(ThreadId::generate);
-        let log = if start.ephemeral {
-            None
-        } else {
-            let created_at = self.core.clock.now();
-            Some(NewLog {
-                created_at,
-                meta: start.session_meta(thread_id, created_at)?,
-                may_exist: start.thread_id.is_some(),
-            })
-        };
+        let created_at = self.core.clock.now();
+        // Of a thread that has no log, it is checked all the same.
+        let meta = start.session_meta(thread_id, created_at)?;
+        let log = (!start.ephemeral).then_some(NewLog {
+            created_at,
+            meta,
+            may_exist: start.thread_id.is_some(),
+        });
         let thread = self
             .core
             .registry
@@ -242,6 +245,7 @@ impl Selvedge {
 impl Core {
     fn start(store: Arc<Store>, pool: IoPool, options: &OpenOptions) -> Self {
         let grown = Arc::new(GrownLogs::default());
+        let feeds = Arc::new(Feeds::default());
         let mut tasks = Vec::new();
         let indexer = (options.index != IndexMode::None).then(|| {
             let spawned = spawn::actor::<Indexer>(IndexerArgs {
@@ -253,16 +257,17 @@ impl Core {
             spawned.actor
         });
         let env = Arc::new(ThreadEnv {
+            store: Arc::clone(&store),
             pool: pool.clone(),
             permits: HandlePermits::new(options.max_open_logs),
             grown: Arc::clone(&grown),
-            marks: Arc::clone(&store.log_context().marks),
             indexer: indexer.clone(),
             sync_interval: options.sync_interval,
         });
         let registry = spawn::actor::<Registry>(RegistryArgs {
             store: Arc::clone(&store),
             env,
+            feeds: Arc::clone(&feeds),
         });
         tasks.push(registry.task);
         Self {
@@ -272,7 +277,9 @@ impl Core {
             registry: registry.actor,
             grown,
             indexer,
-            readers: Semaphore::new(options.io_threads.div_ceil(2)),
+            readers: Arc::new(Semaphore::new(options.io_threads.div_ceil(2))),
+            feeds,
+            threads_ended: watch::Sender::new(false),
             closed: AtomicBool::new(false),
             tasks: Mutex::new(tasks),
         }
@@ -290,6 +297,7 @@ impl Core {
     async fn close(&self) -> Result<()> {
         let threads = self.registry.ask(registry::Shutdown).await;
         let threads = threads.map_err(registry_error);
+        self.threads_ended.send_replace(true);
         let index = match &self.indexer {
             Some(indexer) => indexer.ask(indexer::Shutdown).await.map_err(registry_error),
             None => Ok(()),

@@ -125,6 +125,9 @@ pub enum InvalidRequest {
     /// The thread has no log, so there is nothing on disk to work on.
     #[error("thread {0} is ephemeral: it has no log")]
     Ephemeral(ThreadId),
+    /// Another log lies where a thread's log is to go.
+    #[error("{} is in the way", .0.display())]
+    LogInTheWay(PathBuf),
     /// A thread of this id is already there.
     #[error("thread {0} exists already")]
     ThreadExists(ThreadId),
@@ -232,6 +235,12 @@ pub enum CorruptReason {
     /// A log has no thread meta, and its name gives no id either.
     #[error("the log says nowhere which thread it belongs to")]
     NoThreadId,
+    /// The meta in which the log describes its own thread is missing or can't be read.
+    #[error("the log's own meta is missing or can't be read")]
+    NoOwnMeta,
+    /// The log describes another thread than the one whose log it is.
+    #[error("the log's own meta is of thread {0}")]
+    MetaOfAnotherThread(ThreadId),
     /// Nothing of the file is a record.
     #[error("the file holds no record")]
     NoRecord,

@@ -2,9 +2,9 @@
 //!
 //! The layers, each knowing only those above it in this list: [`error`], [`clock`] and [`disk`]
 //! (the two seams), [`home`] (where things lie), [`thread`] (what is known of a thread), [`log`]
-//! (the truth), [`projection`] (the fold from records to rows), [`listing`] (queries, and the plain
-//! scan that is the oracle), [`paging`] and [`search`] (within threads), `index` (redb) and
-//! [`store`] (one home, opened).
+//! (the truth), [`projection`] (the fold from records to rows), `needle` (what a search compares),
+//! [`listing`] (queries, and the plain scan that is the oracle), [`paging`] and [`search`] (within
+//! threads), `index` (redb) and [`store`] (one home, opened).
 
 pub mod clock;
 pub mod disk;
@@ -12,8 +12,8 @@ pub mod error;
 pub mod home;
 mod index;
 pub mod listing;
-
 pub mod log;
+mod needle;
 pub mod paging;
 pub mod process;
 pub mod projection;

@@ -234,3 +234,25 @@ pub(crate) fn records(samples: &[Sample]) -> Vec<Record> {
     })
     .collect()
 }
+
+/// A text as a JSON string, each character spelled as `choices` say.
+pub(crate) fn spelled(text: &str, choices: &[u8]) -> String {
+    let mut json = String::from("\"");
+    for (letter, choice) in text.chars().zip(choices.iter().cycle()) {
+        let usual = serde_json::to_string(&letter.to_string()).unwrap();
+        match choice % 4 {
+            0 => json.push_str(&usual[1..usual.len() - 1]),
+            1 if letter == '/' => json.push_str("\\/"),
+            1 => json.push_str(&usual[1..usual.len() - 1]),
+            choice => {
+                for unit in letter.encode_utf16(&mut [0; 2]) {
+                    json.push_str(&match choice {
+                        2 => format!("\\u{unit:04x}"),
+                        _ => format!("\\u{unit:04X}"),
+                    });
+                }
+            }
+        }
+    }
+    json + "\""
+}

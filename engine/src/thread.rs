@@ -41,11 +41,13 @@ pub struct ThreadSummary {
     pub archived_at: Option<UtcMicros>,
     /// What the user said first; at most [`MAX_FIRST_MESSAGE_BYTES`] of it.
     pub first_user_message: Option<String>,
-    /// What a list shows: the first words of the user, or "" when none were said. At most
-    /// [`MAX_PREVIEW_BYTES`].
+    /// What a list shows: the first words of the user, unless somebody chose another line; ""
+    /// when there are none. At most [`MAX_PREVIEW_BYTES`].
     pub preview: String,
-    /// The name that was given to the thread.
+    /// The name that its user gave the thread.
     pub name: Option<String>,
+    /// The title that a runtime made for the thread.
+    pub title: Option<String>,
     /// The working directory it was started in; "" when its log does not say.
     pub cwd: String,
     /// The model's provider.
@@ -66,7 +68,8 @@ pub struct ThreadSummary {
     pub history_mode: String,
     /// `enabled`, or `disabled` where the runtime must not remember the thread.
     pub memory_mode: String,
-    /// The git state it was started in, with explicit changes.
+    /// The git state it was started in, with explicit changes, which go before all that its metas
+    /// say.
     pub git_info: Option<GitInfo>,
     /// The thread whose history this one began with.
     pub forked_from_id: Option<ThreadId>,

@@ -1,6 +1,8 @@
 //! Appends: what is asked of them, and what they reached.
 
-use selvedge_codec::{Ordinal, ThreadId};
+use selvedge_codec::segment::{MAX_BATCH_RECORDS, MAX_BODY_BYTES, MAX_TURN_ID_BYTES};
+use selvedge_codec::{ByteLength, CodecError, Item, Ordinal, RecordType, ThreadId, TurnId};
+use selvedge_engine::{InvalidRequest, Result};
 
 /// What a record survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,4 +57,49 @@ pub struct Flushed {
     pub next_ordinal: Ordinal,
     /// What was reached: `Synced`, or `Buffered` where nothing is on disk.
     pub durability: Durability,
+}
+
+/// Refuses a batch that no log can hold: every store does, so that a thread can move between
+/// them.
+///
+/// # Errors
+/// [`InvalidRequest::Codec`] for an empty batch, one of too many records, or an item that is too
+/// large or whose type or turn has too long a name.
+pub fn check_batch(items: &[Item]) -> Result<()> {
+    if items.is_empty() {
+        return Err(InvalidRequest::Codec(CodecError::EmptyBatch).into());
+    }
+    if items.len() > MAX_BATCH_RECORDS {
+        let too_long = CodecError::BatchTooLong {
+            records: items.len(),
+            limit: MAX_BATCH_RECORDS,
+        };
+        return Err(InvalidRequest::Codec(too_long).into());
+    }
+    for item in items {
+        check_item(item).map_err(InvalidRequest::Codec)?;
+    }
+    Ok(())
+}
+
+fn check_item(item: &Item) -> Result<(), CodecError> {
+    let length = item.body.len();
+    if length > MAX_BODY_BYTES {
+        return Err(CodecError::RecordTooLarge {
+            length: ByteLength::new(length as u64),
+            limit: ByteLength::new(MAX_BODY_BYTES as u64),
+        });
+    }
+    if let RecordType::Other(name) = &item.record_type {
+        RecordType::from_name(name)?;
+    }
+    if let Some(TurnId::Text(text)) = &item.turn_id
+        && text.len() > MAX_TURN_ID_BYTES
+    {
+        return Err(CodecError::BadTurnId {
+            length: text.len(),
+            limit: MAX_TURN_ID_BYTES,
+        });
+    }
+    Ok(())
 }

@@ -66,6 +66,39 @@ impl ForkThread {
     }
 }
 
+impl ForkThread {
+    /// What the fork is started with, once its source is known: see [`ForkThread::start`].
+    /// `originator` is the runtime that started the source.
+    #[must_use]
+    pub fn resolve(self, source: &ThreadSummary, originator: String) -> StartThread {
+        let or = |text: String, of_source: &str| match text.is_empty() {
+            true => of_source.to_owned(),
+            false => text,
+        };
+        let start = self.start;
+        let known_source = Some(&source.source).filter(|source| *source != "null");
+        let memory_mode = Some(&source.memory_mode);
+        let history_mode = Some(&source.history_mode);
+        StartThread {
+            cwd: or(start.cwd, &source.cwd),
+            originator: or(start.originator, &originator),
+            cli_version: or(
+                start.cli_version,
+                source.cli_version.as_deref().unwrap_or_default(),
+            ),
+            model_provider: start
+                .model_provider
+                .or_else(|| source.model_provider.clone()),
+            source: start.source.or_else(|| known_source.cloned()),
+            git: start.git.or_else(|| source.git_info.clone()),
+            memory_mode: start.memory_mode.or_else(|| memory_mode.cloned()),
+            history_mode: start.history_mode.or_else(|| history_mode.cloned()),
+            forked_from_id: Some(self.source),
+            ..start
+        }
+    }
+}
+
 /// A thread as it is after a rollback, rebuilt from what the store holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolledBackThread {

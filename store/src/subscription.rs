@@ -15,7 +15,8 @@ pub enum ThreadEvent {
     /// Records that could not be read. What follows them comes next.
     Damage(Damage),
     /// The subscriber was too slow, and the store kept no more for it: everything from `next` on
-    /// was left out. It is the last event; whoever wants the rest subscribes again from there.
+    /// was left out. It is the last event; whoever wants the rest subscribes again from there, unless
+    /// the thread is ephemeral: its records are gone.
     CutOff {
         /// The ordinal to subscribe from again.
         next: Ordinal,

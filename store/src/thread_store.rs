@@ -25,6 +25,10 @@ use crate::{
 /// shutdown, and only live threads are appended to; all other operations take live and cold
 /// threads alike.
 ///
+/// Of a live thread of which nothing was kept yet nobody but its writer and its subscribers can
+/// tell: it is neither read nor listed, and gone once it ends. An *ephemeral* thread is never
+/// kept, so that its records reach nobody but those who are subscribed to it.
+///
 /// What every store keeps to is stated, as tests, by the conformance suite.
 #[async_trait]
 pub trait ThreadStore: Send + Sync + fmt::Debug {
@@ -36,13 +40,17 @@ pub trait ThreadStore: Send + Sync + fmt::Debug {
     /// `InvalidRequest::Codec` when the source is no JSON.
     async fn create_thread(&self, start: StartThread) -> Result<ThreadId>;
 
-    /// Makes a thread live, if it is not that already, and gives what is known of it.
+    /// Makes a thread live, if it is not that already, and gives what is known of it. An archived
+    /// one stays archived.
     ///
     /// # Errors
-    /// `ThreadNotFound`; `Conflict` while somebody else writes the thread.
+    /// `ThreadNotFound`, also for a live thread of which nothing is kept, which stays live;
+    /// `InvalidRequest::Metadata` for a change that can't be kept, with which nothing is made live;
+    /// `Conflict` while somebody else writes the thread.
     async fn resume_thread(&self, resume: ResumeThread) -> Result<ThreadSummary>;
 
-    /// Appends a batch to a live thread: it is read whole or not at all.
+    /// Appends a batch to a live thread: it is read whole or not at all. A new thread's first
+    /// batch follows its meta, which has ordinal 0.
     ///
     /// # Errors
     /// `ThreadNotFound` when the thread is not live; `Conflict` when another ordinal was expected;
@@ -73,7 +81,8 @@ pub trait ThreadStore: Send + Sync + fmt::Debug {
     /// `ThreadNotFound` when the thread is not live.
     async fn shutdown_thread(&self, thread_id: ThreadId) -> Result<()>;
 
-    /// Ends a live thread of which nothing was kept yet.
+    /// Ends a live thread of which nothing was kept yet, or an ephemeral one. Nothing is left of it,
+    /// and its id is free.
     ///
     /// # Errors
     /// `ThreadNotFound` when the thread is not live; `InvalidRequest::ThreadExists` when something
@@ -148,10 +157,12 @@ pub trait ThreadStore: Send + Sync + fmt::Debug {
     async fn list_items(&self, thread_id: ThreadId, query: ItemQuery) -> Result<ItemPage>;
 
     /// Changes what is known of a thread, and gives what is known of it then. The change is as
-    /// safe as the store can make it.
+    /// safe as the store can make it, and keeps a live thread of which nothing was kept yet. A thread
+    /// that is not live is not live afterwards. An empty patch records nothing.
     ///
     /// # Errors
-    /// `ThreadNotFound`; `InvalidRequest::Metadata` for a value that can't be kept;
+    /// `ThreadNotFound`; `InvalidRequest::Metadata` for a value that can't be kept, with which
+    /// nothing of the patch is;
     /// `InvalidRequest::Ephemeral`; `Conflict` while somebody else writes the thread.
     async fn update_metadata(
         &self,
@@ -163,40 +174,52 @@ pub trait ThreadStore: Send + Sync + fmt::Debug {
     /// shut down first. An archived one stays as it is.
     ///
     /// # Errors
-    /// `ThreadNotFound`; `Conflict` while somebody else writes the thread.
+    /// `ThreadNotFound`, also for a live thread of which nothing is kept, which stays live;
+    /// `InvalidRequest::Ephemeral`; `Conflict` while somebody else writes the
+    /// thread.
     async fn archive_thread(&self, thread_id: ThreadId) -> Result<ThreadSummary>;
 
-    /// Takes a thread back from the archived ones. One that is not archived stays as it is.
+    /// Takes a thread back from the archived ones; a live one is shut down first. One that is not
+    /// archived stays as it is.
     ///
     /// # Errors
     /// As [`ThreadStore::archive_thread`].
     async fn unarchive_thread(&self, thread_id: ThreadId) -> Result<ThreadSummary>;
 
     /// Deletes a thread, for good. A live thread is shut down first. Forks of it keep the history
-    /// that they begin with. A thread that is not there (any more) is no error.
+    /// that they begin with, its sub-agents stay, its subscriptions end, and its id is free. A
+    /// thread that is not there (any more) is no error.
     ///
     /// # Errors
     /// `Conflict` while somebody else writes the thread.
     async fn delete_thread(&self, thread_id: ThreadId) -> Result<()>;
 
-    /// Starts a thread that begins with another one's history, makes it live, and gives what is
-    /// known of it.
+    /// Starts a thread that begins with another one's history, makes it live, keeps it, and gives
+    /// what is known of it.
+    ///
+    /// Its records are those it inherits, with the ordinals that they have in its source, then its
+    /// own meta, then its own. What it inherits tells of its turns and its usage, and nothing of
+    /// the thread itself: names, patches and metas are its source's.
     ///
     /// # Errors
-    /// `ThreadNotFound`; `InvalidRequest::NoSuchTurn`, `InvalidRequest::OrdinalPastEnd`,
+    /// `ThreadNotFound`, also for a source of which nothing is kept; `InvalidRequest::NoSuchTurn`, `InvalidRequest::OrdinalPastEnd`,
     /// `InvalidRequest::ThreadExists`, `InvalidRequest::Ephemeral`.
     async fn fork_thread(&self, fork: ForkThread) -> Result<ThreadSummary>;
 
-    /// Drops the last turns of a thread: they stay in its history, and no longer count.
+    /// Drops the last turns of a thread: they stay in its history, and no longer count. A turn that
+    /// is in progress is one of them.
     ///
     /// # Errors
     /// `ThreadNotFound`; `InvalidRequest::RollbackTurns` for 0 turns or more than still count;
     /// `InvalidRequest::Ephemeral`; `Conflict` while somebody else writes the thread.
     async fn roll_back(&self, thread_id: ThreadId, turns: u32) -> Result<RolledBackThread>;
 
-    /// The records of a thread from an ordinal on: those that are there, and those that follow.
+    /// The records of a thread from an ordinal on: those that are there, and those that follow,
+    /// whoever has appended them. It outlives the thread's shutdown, and goes on when the thread is
+    /// resumed. Of a live thread of which nothing was kept yet it gives nothing before something is.
     ///
     /// # Errors
-    /// `ThreadNotFound`; `InvalidRequest::OrdinalPastEnd` when `from` is beyond the next ordinal.
+    /// `ThreadNotFound`; `InvalidRequest::OrdinalPastEnd` when `from` is beyond the next ordinal;
+    /// `InvalidRequest::Ephemeral` when it is before the next ordinal of an ephemeral thread.
     async fn subscribe(&self, thread_id: ThreadId, from: Ordinal) -> Result<Subscription>;
 }

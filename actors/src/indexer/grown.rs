@@ -96,7 +96,9 @@ mod tests {
     use super::*;
 
     fn shared() -> Arc<ThreadShared> {
-        Arc::new(ThreadShared::new(ThreadId::generate(), false))
+        let thread_id = ThreadId::generate();
+        let feed = crate::feed::Feeds::default().of(thread_id);
+        Arc::new(ThreadShared::new(thread_id, false, feed))
     }
 
     #[test]

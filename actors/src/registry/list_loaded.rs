@@ -3,7 +3,8 @@
 use kameo::message::{Context, Message};
 use selvedge_codec::ThreadId;
 
-use super::{Entry, Registry};
+use super::Registry;
+use super::queue::State;
 
 /// Gives the ids of all live threads, in the order of the ids.
 #[derive(Debug)]
@@ -16,9 +17,7 @@ impl Message<ListLoaded> for Registry {
         let mut loaded: Vec<ThreadId> = self
             .threads
             .iter()
-            .filter(|(_, entry)| {
-                matches!(entry, Entry::Live { thread, .. } if !thread.shared.is_ending())
-            })
+            .filter(|(_, entry)| matches!(&entry.state, State::Live(live) if live.is_there()))
             .map(|(thread_id, _)| *thread_id)
             .collect();
         loaded.sort_unstable();

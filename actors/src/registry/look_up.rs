@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kameo::message::{Context, Message};
 use selvedge_codec::ThreadId;
 
-use super::{Entry, Registry};
+use super::Registry;
 use crate::live_thread::ThreadRef;
 
 /// Gives the thread of this id if it is live.
@@ -18,11 +18,7 @@ impl Message<LookUp> for Registry {
     type Reply = Option<Arc<ThreadRef>>;
 
     async fn handle(&mut self, asked: LookUp, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        match self.threads.get(&asked.thread_id) {
-            Some(Entry::Live { thread, .. }) if !thread.shared.is_ending() => {
-                Some(Arc::clone(thread))
-            }
-            _ => None,
-        }
+        let live = self.live(asked.thread_id)?;
+        live.is_there().then(|| Arc::clone(&live.thread))
     }
 }

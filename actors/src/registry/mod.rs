@@ -1,15 +1,22 @@
 //! The registry: the manager of a store's live threads, one actor.
 //!
 //! What must hold:
-//! - A thread has at most one actor in this registry. Whoever asks for a thread that is being
-//!   opened, or whose actor is ending, waits for that and gets the one that follows.
+//! - A thread has at most one actor in this registry, and while it has one, or is worked on as a
+//!   whole, nothing else begins with it. Who wants it waits in a queue of the thread's own, and is
+//!   served in that order.
+//! - A thread that an operation has made live is shut down after it, unless somebody has resumed
+//!   it meanwhile.
 //! - Nothing here waits for the medium: logs are opened in jobs on the I/O pool, and the answers
 //!   come back as events.
 //! - A thread is forgotten only after its actor has ended, however it ended, with its log closed
 //!   and its lock free.
 
+mod exclusive;
+mod fork;
 mod list_loaded;
 mod look_up;
+mod operate;
+mod queue;
 mod remove;
 mod resume;
 mod shutdown;
@@ -28,50 +35,41 @@ use selvedge_engine::store::Store;
 use selvedge_engine::{Error, Result};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::live_thread::{CLOSED_THREAD, ThreadRef, ThreadShared};
+use crate::feed::{Feeds, Life};
+use crate::handles::HandlePermit;
+use crate::live_thread::{ThreadRef, ThreadShared};
 use crate::spawn;
 use crate::thread_actor::{ThreadArgs, ThreadEnv, end_of, prepare};
+pub(crate) use exclusive::{Delete, Move, MoveTo};
+pub(crate) use fork::{Fork, Forked};
 pub(crate) use list_loaded::ListLoaded;
 pub(crate) use look_up::LookUp;
+pub(crate) use operate::{ResumeWith, RollBack, UpdateMetadata};
+use queue::{Entry, Live, State};
 pub(crate) use remove::Remove;
 pub(crate) use resume::Resume;
 pub(crate) use shutdown::Shutdown;
 pub(crate) use start::{NewLog, Start};
 
-/// Who waits for a thread; `None` when nobody does.
-type Waiter = Option<ReplySender<Result<Arc<ThreadRef>>>>;
+/// Who waits for an answer; `None` when nobody does.
+type Reply<T> = Option<ReplySender<Result<T>>>;
+
+fn send<T: Send + 'static>(reply: Reply<T>, answer: Result<T>) {
+    if let Some(reply) = reply {
+        reply.send(answer);
+    }
+}
 
 /// The registry's actor.
 #[derive(Debug)]
 pub(crate) struct Registry {
     store: Arc<Store>,
     env: Arc<ThreadEnv>,
+    feeds: Arc<Feeds>,
     threads: HashMap<ThreadId, Entry>,
-    /// Every task that belongs to a thread: its opening, its actor, its shutdown. Dropping the
-    /// registry ends them.
+    /// Every task that belongs to a thread: its opening, its actor, operations on it, its
+    /// shutdown. Dropping the registry ends them.
     tasks: JoinSet<Event>,
-}
-
-/// A thread that the registry knows.
-#[derive(Debug)]
-enum Entry {
-    /// Its log is being opened.
-    Opening { task: Id, waiters: Vec<Waiter> },
-    /// It has an actor.
-    Live {
-        task: Id,
-        thread: Arc<ThreadRef>,
-        /// Who wants the thread again once its actor has ended.
-        after_end: Vec<Waiter>,
-    },
-}
-
-impl Entry {
-    fn task(&self) -> Id {
-        match self {
-            Self::Opening { task, .. } | Self::Live { task, .. } => *task,
-        }
-    }
 }
 
 /// What a task of the registry came to.
@@ -80,12 +78,36 @@ enum Event {
     /// A log was opened, or could not be.
     Opened {
         thread_id: ThreadId,
-        log: Result<Box<ThreadLog>>,
+        log: Result<OpenedLog>,
     },
     /// An actor has ended, and its log is closed.
     Ended { thread_id: ThreadId },
+    /// An operation on a live thread is over.
+    Operated(operate::Operated),
+    /// A thread was asked to end, for others that want it, and answered.
+    Closed {
+        thread_id: ThreadId,
+        thread: Arc<ThreadRef>,
+        outcome: Result<()>,
+    },
+    /// An operation on a whole thread is over.
+    Released { thread_id: ThreadId },
     /// A thread was asked to shut down, and answered.
     ShutDown(Result<()>),
+}
+
+/// A log to write on.
+#[derive(Debug)]
+struct OpenedLog {
+    log: Box<ThreadLog>,
+    /// Of a log that has its file open.
+    permit: Option<HandlePermit>,
+}
+
+impl From<Box<ThreadLog>> for OpenedLog {
+    fn from(log: Box<ThreadLog>) -> Self {
+        Self { log, permit: None }
+    }
 }
 
 /// What a registry is made from.
@@ -93,6 +115,7 @@ enum Event {
 pub(crate) struct RegistryArgs {
     pub(crate) store: Arc<Store>,
     pub(crate) env: Arc<ThreadEnv>,
+    pub(crate) feeds: Arc<Feeds>,
 }
 
 impl Actor for Registry {
@@ -106,6 +129,7 @@ impl Actor for Registry {
         Ok(Self {
             store: args.store,
             env: args.env,
+            feeds: args.feeds,
             threads: HashMap::new(),
             tasks: JoinSet::new(),
         })
@@ -118,7 +142,7 @@ impl Actor for Registry {
     ) -> std::result::Result<Option<Signal<Self>>, Infallible> {
         loop {
             tokio::select! {
-                Some(ended) = self.tasks.join_next() => self.on_event(ended),
+                Some(ended) = self.tasks.join_next_with_id() => self.on_event(ended),
                 signal = mailbox.recv() => return Ok(signal),
             }
         }
@@ -139,66 +163,88 @@ impl Actor for Registry {
 }
 
 impl Registry {
-    fn on_event(&mut self, ended: std::result::Result<Event, JoinError>) {
+    fn on_event(&mut self, ended: std::result::Result<(Id, Event), JoinError>) {
         match ended {
-            Ok(Event::Opened { thread_id, log }) => self.on_opened(thread_id, log),
-            Ok(Event::Ended { thread_id }) => self.on_ended(thread_id),
+            Ok((_, Event::Opened { thread_id, log })) => self.on_opened(thread_id, log),
+            Ok((_, Event::Ended { thread_id })) => self.on_ended(thread_id),
+            Ok((task, Event::Operated(operated))) => self.on_operated(task, operated),
+            Ok((
+                _,
+                Event::Closed {
+                    thread_id,
+                    thread,
+                    outcome,
+                },
+            )) => {
+                self.on_closed(thread_id, &thread, outcome);
+            }
+            Ok((_, Event::Released { thread_id })) => {
+                if let Some(entry) = self.threads.get_mut(&thread_id) {
+                    entry.state = State::Idle;
+                }
+                self.serve(thread_id);
+            }
             // Who asked for it was told.
-            Ok(Event::ShutDown(_)) => {}
+            Ok((_, Event::ShutDown(_))) => {}
             Err(error) => self.on_lost_task(&error),
         }
     }
 
-    fn on_opened(&mut self, thread_id: ThreadId, log: Result<Box<ThreadLog>>) {
-        let Some(Entry::Opening { waiters, .. }) = self.threads.remove(&thread_id) else {
+    fn on_opened(&mut self, thread_id: ThreadId, log: Result<OpenedLog>) {
+        let Some(entry) = self.threads.get_mut(&thread_id) else {
             return;
         };
-        match log {
-            Ok(log) => {
+        let State::Opening { maker, .. } = std::mem::replace(&mut entry.state, State::Idle) else {
+            return;
+        };
+        match (log, maker) {
+            (Ok(log), maker) => {
                 let thread = self.start_actor(thread_id, Some(log));
-                answer(waiters, &Ok(thread));
+                if let Some(maker) = maker {
+                    self.made(&thread, maker);
+                }
             }
-            Err(error) => answer(waiters, &Err(error)),
+            // It was not made. Who wants the thread of this id wants another one.
+            (Err(error), Some(maker)) => maker.fail(error),
+            (Err(error), None) => entry.fail_waiting(&error),
         }
+        self.serve(thread_id);
     }
 
     fn on_ended(&mut self, thread_id: ThreadId) {
-        let Some(Entry::Live { after_end, .. }) = self.threads.remove(&thread_id) else {
-            return;
-        };
-        if !after_end.is_empty() {
-            self.open(thread_id, after_end);
+        if let Some(entry) = self.threads.get_mut(&thread_id) {
+            entry.state = State::Idle;
         }
+        self.serve(thread_id);
     }
 
-    /// A task of ours panicked or was aborted, so nobody said which thread it was for.
+    /// A task of ours panicked or was aborted, so nobody said which thread it was for. Whoever
+    /// waited for it has heard of that by now.
     fn on_lost_task(&mut self, error: &JoinError) {
         tracing::error!(%error, "a task of the registry was lost");
         let lost = self
             .threads
-            .iter()
-            .find(|(_, entry)| entry.task() == error.id())
-            .map(|(thread_id, _)| *thread_id);
-        let Some(thread_id) = lost else { return };
-        match self.threads.remove(&thread_id) {
-            Some(Entry::Opening { waiters, .. }) => answer(waiters, &Err(CLOSED_THREAD)),
-            Some(Entry::Live {
-                thread, after_end, ..
-            }) => {
-                thread.shared.set_ending();
-                answer(after_end, &Err(CLOSED_THREAD));
-            }
-            None => {}
+            .iter_mut()
+            .find_map(|(id, entry)| entry.lose(error.id()).then_some(*id));
+        if let Some(thread_id) = lost {
+            self.serve(thread_id);
         }
     }
 
     /// Starts a thread's actor, which takes the log over.
-    fn start_actor(&mut self, thread_id: ThreadId, log: Option<Box<ThreadLog>>) -> Arc<ThreadRef> {
-        let shared = Arc::new(ThreadShared::new(thread_id, log.is_none()));
+    fn start_actor(&mut self, thread_id: ThreadId, log: Option<OpenedLog>) -> Arc<ThreadRef> {
+        let feed = self.feeds.of(thread_id);
+        feed.set_life(Life::Live);
+        let shared = Arc::new(ThreadShared::new(thread_id, log.is_none(), feed));
         let (prepared, thread) = prepare(Arc::clone(&shared));
+        let (log, permit) = match log {
+            Some(opened) => (Some(opened.log), opened.permit),
+            None => (None, None),
+        };
         let args = ThreadArgs {
             shared,
             env: Arc::clone(&self.env),
+            permit,
             log,
         };
         let task = spawn::owned_task(&mut self.tasks, async move {
@@ -206,22 +252,9 @@ impl Registry {
             Box::pin(end_of(outcome)).await;
             Event::Ended { thread_id }
         });
-        self.threads.insert(
-            thread_id,
-            Entry::Live {
-                task: task.id(),
-                thread: Arc::clone(&thread),
-                after_end: Vec::new(),
-            },
-        );
+        let entry = self.threads.entry(thread_id).or_default();
+        entry.state = State::Live(Live::new(task.id(), Arc::clone(&thread)));
         thread
-    }
-}
-
-/// Tells all waiters the same.
-fn answer(waiters: Vec<Waiter>, outcome: &Result<Arc<ThreadRef>>) {
-    for waiter in waiters.into_iter().flatten() {
-        waiter.send(outcome.clone());
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use kameo::message::{Context, Message};
 use kameo::reply::DelegatedReply;
 use selvedge_codec::ThreadId;
-use selvedge_engine::Result;
+use selvedge_engine::{Error, Result};
 
-use super::{Entry, Event, Registry};
+use super::{Event, Registry, send};
 use crate::spawn;
 use crate::thread_actor::Shutdown;
 
@@ -26,22 +26,20 @@ impl Message<Remove> for Registry {
         ctx: &mut Context<Self, Self::Reply>,
     ) -> Self::Reply {
         let (delegated, reply) = ctx.reply_sender();
-        match self.threads.get(&remove.thread_id) {
-            Some(Entry::Live { thread, .. }) if !thread.shared.is_ending() => {
-                let thread = Arc::clone(thread);
+        match self.live(remove.thread_id) {
+            Some(live) if live.is_there() => {
+                let thread = Arc::clone(&live.thread);
                 spawn::owned_task(&mut self.tasks, async move {
-                    let outcome = thread.shutdown(Shutdown::Gentle).await;
-                    if let Some(reply) = reply {
-                        reply.send(outcome.clone());
-                    }
+                    let outcome = match thread.shutdown(Shutdown::Gentle).await {
+                        // Somebody else has ended it meanwhile.
+                        Err(Error::Closed { .. }) => Ok(()),
+                        outcome => outcome,
+                    };
+                    send(reply, outcome.clone());
                     Event::ShutDown(outcome)
                 });
             }
-            _ => {
-                if let Some(reply) = reply {
-                    reply.send(Ok(()));
-                }
-            }
+            _ => send(reply, Ok(())),
         }
         delegated
     }

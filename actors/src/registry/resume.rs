@@ -9,7 +9,8 @@ use selvedge_engine::Result;
 use selvedge_engine::log::ThreadLog;
 use selvedge_engine::store::Store;
 
-use super::{Entry, Event, Registry, Waiter};
+use super::queue::Wanted;
+use super::{Event, Registry};
 use crate::live_thread::ThreadRef;
 use crate::spawn;
 
@@ -27,44 +28,24 @@ impl Message<Resume> for Registry {
         resume: Resume,
         ctx: &mut Context<Self, Self::Reply>,
     ) -> Self::Reply {
-        let (delegated, waiter) = ctx.reply_sender();
-        let thread_id = resume.thread_id;
-        match self.threads.get_mut(&thread_id) {
-            None => self.open(thread_id, vec![waiter]),
-            Some(Entry::Opening { waiters, .. }) => waiters.push(waiter),
-            Some(Entry::Live {
-                thread, after_end, ..
-            }) => {
-                if thread.shared.is_ending() {
-                    after_end.push(waiter);
-                } else {
-                    let thread = Arc::clone(thread);
-                    super::answer(vec![waiter], &Ok(thread));
-                }
-            }
-        }
+        let (delegated, reply) = ctx.reply_sender();
+        self.want(resume.thread_id, Wanted::Thread(reply));
         delegated
     }
 }
 
 impl Registry {
-    /// Begins to open a thread's log for these waiters.
-    pub(super) fn open(&mut self, thread_id: ThreadId, waiters: Vec<Waiter>) {
+    /// Begins to open a thread's log.
+    pub(super) fn open(&mut self, thread_id: ThreadId) -> tokio::task::Id {
         let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
         let opening = spawn::owned_task(&mut self.tasks, async move {
             let log = env.pool.run(move || open_log(&store, thread_id)).await;
             Event::Opened {
                 thread_id,
-                log: log.and_then(|log| log),
+                log: log.and_then(|log| log).map(Into::into),
             }
         });
-        self.threads.insert(
-            thread_id,
-            Entry::Opening {
-                task: opening.id(),
-                waiters,
-            },
-        );
+        opening.id()
     }
 }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use kameo::message::{Context, Message};
+use selvedge_codec::ThreadId;
 use selvedge_engine::{Error, Result};
 
-use super::{Entry, Event, Registry, answer};
+use super::queue::State;
+use super::{Event, OpenedLog, Registry};
 use crate::indexer::CLOSED_STORE;
 use crate::live_thread::ThreadRef;
 use crate::spawn;
@@ -33,14 +35,15 @@ impl Registry {
     /// meanwhile are refused when the actor stops.
     pub(super) async fn close_all(&mut self) -> Result<()> {
         let mut first_error = Ok(());
-        let mut live: Vec<Arc<ThreadRef>> = self
-            .threads
-            .values()
-            .filter_map(|entry| match entry {
-                Entry::Live { thread, .. } => Some(Arc::clone(thread)),
-                Entry::Opening { .. } => None,
-            })
-            .collect();
+        let mut live: Vec<Arc<ThreadRef>> = Vec::new();
+        for entry in self.threads.values_mut() {
+            for wanted in std::mem::take(&mut entry.waiting) {
+                wanted.fail(CLOSED_STORE);
+            }
+            if let State::Live(thread) = &entry.state {
+                live.push(Arc::clone(&thread.thread));
+            }
+        }
         let mut asked = 0;
         loop {
             while asked < AT_ONCE
@@ -49,32 +52,43 @@ impl Registry {
                 asked += 1;
                 self.shut_down(thread);
             }
-            match self.tasks.join_next().await {
+            match self.tasks.join_next_with_id().await {
                 None => return first_error,
-                Some(Ok(Event::ShutDown(outcome))) => {
+                Some(Ok((_, Event::ShutDown(outcome)))) => {
                     asked = asked.saturating_sub(1);
                     if !matches!(outcome, Err(Error::Closed { .. })) {
                         first_error = first_error.and(outcome);
                     }
                 }
-                Some(Ok(Event::Opened { thread_id, log })) => {
-                    if let Some(Entry::Opening { waiters, .. }) = self.threads.remove(&thread_id) {
-                        answer(waiters, &Err(CLOSED_STORE));
-                    }
-                    // Opened for nobody: its actor is what closes it.
-                    if let Ok(log) = log {
-                        let thread = self.start_actor(thread_id, Some(log));
-                        live.push(thread);
-                    }
+                Some(Ok((_, Event::Opened { thread_id, log }))) => {
+                    live.extend(self.opened_for_nobody(thread_id, log));
                 }
-                Some(Ok(Event::Ended { thread_id })) => {
-                    if let Some(Entry::Live { after_end, .. }) = self.threads.remove(&thread_id) {
-                        answer(after_end, &Err(CLOSED_STORE));
-                    }
+                Some(Ok((_, Event::Ended { thread_id } | Event::Released { thread_id }))) => {
+                    self.threads.remove(&thread_id);
                 }
+                // What it has begun it has ended; nothing is begun again.
+                Some(Ok((_, Event::Operated(operated)))) => operated.give_up(),
+                Some(Ok((_, Event::Closed { .. }))) => {}
                 Some(Err(error)) => self.on_lost_task(&error),
             }
         }
+    }
+
+    /// A log was opened, or made, for somebody who is told that the store is closed. Its actor is
+    /// what closes it.
+    fn opened_for_nobody(
+        &mut self,
+        thread_id: ThreadId,
+        log: Result<OpenedLog>,
+    ) -> Option<Arc<ThreadRef>> {
+        if let Some(entry) = self.threads.remove(&thread_id)
+            && let State::Opening {
+                maker: Some(maker), ..
+            } = entry.state
+        {
+            maker.fail(CLOSED_STORE);
+        }
+        log.ok().map(|log| self.start_actor(thread_id, Some(log)))
     }
 
     fn shut_down(&mut self, thread: Arc<ThreadRef>) {

@@ -6,9 +6,11 @@ use kameo::message::{Context, Message};
 use kameo::reply::DelegatedReply;
 use selvedge_codec::{Item, ThreadId, UtcMicros};
 use selvedge_engine::log::{NewThread, ThreadLog};
+use selvedge_engine::store::Store;
 use selvedge_engine::{Error, InvalidRequest, Result};
 
-use super::{Entry, Event, Registry};
+use super::queue::{Maker, State};
+use super::{Event, Registry, send};
 use crate::live_thread::ThreadRef;
 use crate::spawn;
 
@@ -33,18 +35,15 @@ impl Message<Start> for Registry {
     type Reply = DelegatedReply<Result<Arc<ThreadRef>>>;
 
     async fn handle(&mut self, start: Start, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        let (delegated, waiter) = ctx.reply_sender();
+        let (delegated, reply) = ctx.reply_sender();
         let Start { thread_id, log } = start;
-        if self.threads.contains_key(&thread_id) {
-            super::answer(
-                vec![waiter],
-                &Err(InvalidRequest::ThreadExists(thread_id).into()),
-            );
+        if self.knows(thread_id) {
+            send(reply, Err(InvalidRequest::ThreadExists(thread_id).into()));
             return delegated;
         }
         let Some(new) = log else {
             let thread = self.start_actor(thread_id, None);
-            super::answer(vec![waiter], &Ok(thread));
+            self.made(&thread, Maker::Start(reply));
             return delegated;
         };
         let may_exist = new.may_exist;
@@ -57,17 +56,15 @@ impl Message<Start> for Registry {
             },
         ));
         if may_exist {
-            let opening = self.check_new(thread_id, log);
-            self.threads.insert(
-                thread_id,
-                Entry::Opening {
-                    task: opening,
-                    waiters: vec![waiter],
-                },
-            );
+            let task = self.check_new(thread_id, log);
+            let entry = self.threads.entry(thread_id).or_default();
+            entry.state = State::Opening {
+                task,
+                maker: Some(Maker::Start(reply)),
+            };
         } else {
-            let thread = self.start_actor(thread_id, Some(log));
-            super::answer(vec![waiter], &Ok(thread));
+            let thread = self.start_actor(thread_id, Some(log.into()));
+            self.made(&thread, Maker::Start(reply));
         }
         delegated
     }
@@ -78,14 +75,19 @@ impl Registry {
     fn check_new(&mut self, thread_id: ThreadId, log: Box<ThreadLog>) -> tokio::task::Id {
         let (store, pool) = (Arc::clone(&self.store), self.env.pool.clone());
         let opening = spawn::owned_task(&mut self.tasks, async move {
-            let found = pool.run(move || store.find(thread_id)).await;
-            let log = match found.and_then(|found| found) {
-                Ok(_) => Err(InvalidRequest::ThreadExists(thread_id).into()),
-                Err(Error::ThreadNotFound { .. }) => Ok(log),
-                Err(error) => Err(error),
-            };
+            let checked = pool.run(move || check_new(&store, thread_id)).await;
+            let log = checked.and_then(|checked| checked).map(|()| log.into());
             Event::Opened { thread_id, log }
         });
         opening.id()
+    }
+}
+
+/// Refuses an id that a thread of the home has. Blocks.
+pub(super) fn check_new(store: &Store, thread_id: ThreadId) -> Result<()> {
+    match store.find(thread_id) {
+        Ok(_) => Err(InvalidRequest::ThreadExists(thread_id).into()),
+        Err(Error::ThreadNotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }

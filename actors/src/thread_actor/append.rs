@@ -6,7 +6,7 @@ use selvedge_codec::{EventClass, Item};
 use selvedge_engine::Result;
 
 use super::ThreadActor;
-use super::group_commit::Queued;
+use super::group_commit::{AckReply, Queued};
 use selvedge_store::{Ack, AppendOptions, Durability};
 
 /// One batch. It is answered by the group commit that writes it, or by the sync after that.
@@ -37,6 +37,7 @@ impl Message<Append> for ThreadActor {
         ctx: &mut Context<Self, Self::Reply>,
     ) -> Self::Reply {
         let (delegated, reply) = ctx.reply_sender();
+        let reply = AckReply::Append(reply);
         self.group.push(Queued { append, reply });
         delegated
     }

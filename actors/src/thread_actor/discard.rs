@@ -35,7 +35,7 @@ impl ThreadActor {
         // Batches that came before bring the thread to the disk.
         self.commit().await;
         match &self.log {
-            LogSlot::Ephemeral { .. } => {}
+            LogSlot::Ephemeral(_) => {}
             LogSlot::Here(log) if log.state() == LogState::Deferred => {
                 self.off_runtime(ThreadLog::discard).await?;
             }

@@ -1,9 +1,12 @@
 //! The end of an actor, however it came: nothing of the log is in use when this is over.
 
+use std::sync::Arc;
+
 use kameo::error::{ActorStopReason, PanicError};
 
 use super::ThreadActor;
 use super::log_slot::LogSlot;
+use crate::feed::Life;
 use crate::live_thread::CLOSED_THREAD;
 
 /// Waits until no job has the log of an actor that has ended, and lets go of it. An actor that was
@@ -13,6 +16,7 @@ pub(crate) async fn end_of(outcome: Result<(ThreadActor, ActorStopReason), Panic
     let Ok((mut actor, reason)) = outcome else {
         return;
     };
+    let feed = Arc::clone(&actor.shared.feed);
     actor.shared.set_ending();
     actor.log.come_back().await;
     if matches!(reason, ActorStopReason::Normal)
@@ -33,4 +37,7 @@ pub(crate) async fn end_of(outcome: Result<(ThreadActor, ActorStopReason), Panic
             tracing::error!(thread_id = %actor.shared.thread_id, %error, "a log was lost");
         }
     }
+    // Everybody was answered, and what the log holds is what the next writer finds.
+    feed.acknowledged(None);
+    feed.set_life(Life::Cold);
 }

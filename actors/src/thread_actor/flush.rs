@@ -45,7 +45,7 @@ impl ThreadActor {
             self.off_runtime(ThreadLog::make_ready).await?;
         }
         let (next_ordinal, durability) = match &self.log {
-            LogSlot::Ephemeral { next_ordinal } => (*next_ordinal, Durability::Buffered),
+            LogSlot::Ephemeral(thread) => (thread.next_ordinal(), Durability::Buffered),
             LogSlot::Here(log) if log.state() == LogState::Deferred => {
                 (log.next_ordinal(), Durability::Buffered)
             }

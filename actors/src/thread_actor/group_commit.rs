@@ -1,12 +1,13 @@
 //! Group commit: one write for all batches that the mailbox held, and one sync for those of them
 //! that want one. No timer: a batch waits for nothing but the batches before it.
 
-use selvedge_codec::{Item, Ordinal};
+use selvedge_codec::{Item, Ordinal, ThreadId};
 use selvedge_engine::home::LogFormat;
 use selvedge_engine::log::{Appended, LogState, MAX_UNSYNCED_BYTES, ThreadLog};
 use selvedge_engine::{ConflictReason, Error, Result};
 
 use super::append::Append;
+use super::decide::DecidedReply;
 use super::log_slot::LogSlot;
 use super::syncing::{SyncWaiter, Synced};
 use super::{Reply, ThreadActor, send};
@@ -26,7 +27,25 @@ const ENVELOPE_BYTES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) append: Append,
-    pub(super) reply: Reply<Ack>,
+    pub(super) reply: AckReply,
+}
+
+/// Who is told what became of a batch.
+#[derive(Debug)]
+pub(super) enum AckReply {
+    /// Who appended it.
+    Append(Reply<Ack>),
+    /// Who had it decided. Boxed: appends are what there are many of.
+    Decided(Box<DecidedReply>),
+}
+
+impl AckReply {
+    pub(super) fn answer(self, outcome: Result<Ack>) {
+        match self {
+            Self::Append(reply) => send(reply, outcome),
+            Self::Decided(reply) => reply.answer(outcome),
+        }
+    }
 }
 
 /// The batches that the next write will hold.
@@ -67,7 +86,7 @@ impl Group {
 
     pub(super) fn fail(&mut self, error: &Error) {
         for queued in std::mem::take(self).queued {
-            send(queued.reply, Err(error.clone()));
+            queued.reply.answer(Err(error.clone()));
         }
     }
 }
@@ -111,16 +130,16 @@ impl ThreadActor {
             Err(error) => {
                 self.told_if_failed(&error);
                 for (_, reply) in asked {
-                    send(reply, Err(error.clone()));
+                    reply.answer(Err(error.clone()));
                 }
             }
         }
     }
 
-    fn answer(&mut self, wanted: Durability, reply: Reply<Ack>, outcome: Result<Appended>) {
+    fn answer(&mut self, wanted: Durability, reply: AckReply, outcome: Result<Appended>) {
         let appended = match outcome {
             Ok(appended) => appended,
-            Err(error) => return send(reply, Err(error)),
+            Err(error) => return reply.answer(Err(error)),
         };
         let has_log = !self.shared.ephemeral;
         let ack = Ack {
@@ -140,22 +159,28 @@ impl ThreadActor {
                 synced: Synced::Append(reply, ack),
             });
         } else {
-            send(reply, Ok(ack));
+            reply.answer(Ok(ack));
         }
     }
 
     async fn write(&mut self, batches: Vec<Batch>, bytes: usize) -> Result<Outcomes> {
-        if let LogSlot::Ephemeral { next_ordinal } = &mut self.log {
-            let (outcomes, _) = number(self.shared.thread_id, next_ordinal, batches);
+        if let LogSlot::Ephemeral(thread) = &mut self.log {
+            let mut next = thread.next_ordinal();
+            let (outcomes, accepted) = number(self.shared.thread_id, &mut next, batches);
+            thread.take(accepted, self.env.store.log_context().clock.now());
             return Ok(outcomes);
         }
+        self.hold();
         self.make_room(bytes).await?;
         let outcomes = if self.may_write_here(bytes) {
             self.here(|log| Ok(write_group(log, batches)))
         } else {
             self.ready_to_write().await?;
             self.off_runtime(move |log| {
-                log.make_ready()?;
+                // A new thread comes to the disk with a batch that can be written, or not at all.
+                if log.state() != LogState::Deferred {
+                    log.make_ready()?;
+                }
                 Ok(write_group(log, batches))
             })
             .await
@@ -233,18 +258,24 @@ impl ThreadActor {
 fn write_group(log: &mut ThreadLog, batches: Vec<Batch>) -> Outcomes {
     // A clone shares the payloads.
     let spare = (batches.len() > 1).then(|| batches.clone());
+    let expected: Vec<_> = batches.iter().map(|batch| batch.expected_next).collect();
     let mut next = log.next_ordinal();
     let (mut outcomes, accepted) = number(log.thread_id(), &mut next, batches);
     if accepted.is_empty() {
         return outcomes;
     }
     let result = log.append(accepted);
-    let written = outcomes.iter_mut().filter(|outcome| outcome.is_ok());
+    let written = outcomes
+        .iter_mut()
+        .zip(expected)
+        .filter(|(outcome, _)| outcome.is_ok());
     match (result, spare) {
         // What the log says is what holds: a log that other tools write to may have moved on.
         (Ok(appended), _) => written
             .zip(appended)
-            .for_each(|(outcome, appended)| *outcome = Ok(appended)),
+            .for_each(|((outcome, expected), appended)| {
+                *outcome = as_expected(log.thread_id(), expected, appended);
+            }),
         // A batch that can't be encoded fails the whole write, and is no fault of its neighbours.
         (Err(Error::InvalidRequest(_)), Some(batches)) => {
             return batches
@@ -252,15 +283,33 @@ fn write_group(log: &mut ThreadLog, batches: Vec<Batch>) -> Outcomes {
                 .flat_map(|batch| write_group(log, vec![batch]))
                 .collect();
         }
-        (Err(error), _) => written.for_each(|outcome| *outcome = Err(error.clone())),
+        (Err(error), _) => written.for_each(|(outcome, _)| *outcome = Err(error.clone())),
     }
     outcomes
+}
+
+/// Tells a batch that another tool has got in before where it expected to be. It can't be taken
+/// back: others may have read it by now.
+fn as_expected(
+    thread_id: ThreadId,
+    expected: Option<Ordinal>,
+    appended: Appended,
+) -> Result<Appended> {
+    match expected.filter(|expected| *expected != appended.first_ordinal) {
+        None => Ok(appended),
+        Some(expected) => Err(conflict(thread_id, expected, appended.first_ordinal)),
+    }
+}
+
+fn conflict(thread_id: ThreadId, expected: Ordinal, actual: Ordinal) -> Error {
+    let reason = ConflictReason::NextOrdinal { expected, actual };
+    Error::Conflict { thread_id, reason }
 }
 
 /// Numbers the batches from `next` on, and refuses those that expect another ordinal. Gives the
 /// items of the others.
 fn number(
-    thread_id: selvedge_codec::ThreadId,
+    thread_id: ThreadId,
     next: &mut Ordinal,
     batches: Vec<Batch>,
 ) -> (Outcomes, Vec<Vec<Item>>) {
@@ -269,13 +318,7 @@ fn number(
         .into_iter()
         .map(|batch| {
             if let Some(expected) = batch.expected_next.filter(|expected| expected != next) {
-                return Err(Error::Conflict {
-                    thread_id,
-                    reason: ConflictReason::NextOrdinal {
-                        expected,
-                        actual: *next,
-                    },
-                });
+                return Err(conflict(thread_id, expected, *next));
             }
             let first_ordinal = *next;
             *next = next.plus(batch.items.len() as u64);

@@ -1,19 +1,19 @@
 //! Where an actor's log is.
 
-use selvedge_codec::Ordinal;
 use selvedge_engine::log::ThreadLog;
 use selvedge_engine::{Error, Result};
 use tokio::sync::oneshot;
 
 use super::ThreadActor;
+use super::ephemeral::Ephemeral;
 use crate::live_thread::CLOSED_THREAD;
 
 /// Where an actor's log is. While a job has it, the way it comes back is kept here rather than in
 /// the future that waits: when the actor is killed, its end still waits for the job.
 #[derive(Debug)]
 pub(super) enum LogSlot {
-    /// There is none and never will be; only ordinals are counted.
-    Ephemeral { next_ordinal: Ordinal },
+    /// There is none and never will be. Boxed: there are more threads that have one.
+    Ephemeral(Box<Ephemeral>),
     /// With the actor. Boxed: it moves into jobs and back.
     Here(Box<ThreadLog>),
     /// In a job, which gives it back, or loses it by a panic.
@@ -28,10 +28,7 @@ impl LogSlot {
     pub(super) fn new(log: Option<Box<ThreadLog>>) -> Self {
         match log {
             Some(log) => Self::Here(log),
-            // As in a log, the thread's meta has ordinal 0.
-            None => Self::Ephemeral {
-                next_ordinal: Ordinal::new(1),
-            },
+            None => Self::Ephemeral(Box::default()),
         }
     }
 
@@ -115,7 +112,7 @@ impl ThreadActor {
     /// The error of whoever needs a log and finds the thread without one.
     pub(super) fn no_log(&self) -> Error {
         match self.log {
-            LogSlot::Ephemeral { .. } => {
+            LogSlot::Ephemeral(_) => {
                 selvedge_engine::InvalidRequest::Ephemeral(self.shared.thread_id).into()
             }
             _ => CLOSED_THREAD,

@@ -8,16 +8,20 @@
 //!   native log stays in the actor.
 //! - At most one sync is in flight. Writes go on meanwhile; who waits for them waits for the next.
 //! - `ending` is set before any waiter can learn that the actor ends.
+//! - What is written is held back from subscribers until its answer was sent.
 
 mod append;
+mod decide;
 mod discard;
 mod end;
+mod ephemeral;
 mod flush;
 mod group_commit;
 mod log_slot;
 mod persist;
 mod shutdown;
 mod snapshot;
+mod subscribe;
 mod syncing;
 
 use std::collections::VecDeque;
@@ -29,24 +33,28 @@ use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::error::{ActorStopReason, PanicError};
 use kameo::mailbox::{MailboxReceiver, Signal};
 use kameo::reply::ReplySender;
-use selvedge_engine::home::OpenMarks;
-use selvedge_engine::log::{SyncDone, ThreadLog};
+use selvedge_codec::Ordinal;
+use selvedge_engine::log::{LogState, SyncDone, ThreadLog};
+use selvedge_engine::store::Store;
 use selvedge_engine::{Error, Result};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::{Sleep, sleep};
 
 use crate::handles::{HandlePermit, HandlePermits};
-use crate::indexer::{GrownLogs, Indexer, optional};
+use crate::indexer::{GrownLogs, Indexer, Settle, optional};
 use crate::io_pool::{IoPool, Running};
 use crate::live_thread::{CLOSED_THREAD, ThreadRef, ThreadShared};
+use crate::registry::registry_error;
 
 pub(crate) use append::Append;
+pub(crate) use decide::{Decide, DecideFn};
 pub(crate) use discard::Discard;
 pub(crate) use end::end_of;
 pub(crate) use flush::Flush;
 pub(crate) use persist::Persist;
 pub(crate) use shutdown::Shutdown;
 pub(crate) use snapshot::Snapshot;
+pub(crate) use subscribe::SubscribeEphemeral;
 
 use group_commit::Group;
 use log_slot::LogSlot;
@@ -64,14 +72,37 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// What all threads of a store share.
 #[derive(Debug)]
 pub(crate) struct ThreadEnv {
+    pub(crate) store: Arc<Store>,
     pub(crate) pool: IoPool,
     pub(crate) permits: HandlePermits,
     pub(crate) grown: Arc<GrownLogs>,
-    /// The store's marks of threads that are open for writing.
-    pub(crate) marks: Arc<OpenMarks>,
     /// `None` when no index is used.
     pub(crate) indexer: Option<ActorRef<Indexer>>,
     pub(crate) sync_interval: Duration,
+}
+
+impl ThreadEnv {
+    /// Waits until the index has everything that was acknowledged before. Where it can't take it
+    /// (another process holds it, the disk is full), the logs are asked instead.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        let Some(indexer) = &self.indexer else {
+            return Ok(());
+        };
+        match indexer.ask(Settle).await.map_err(registry_error) {
+            Err(why) if self.store.is_of_index(&why) => Ok(()),
+            settled => settled,
+        }
+    }
+
+    /// Does something with the store on the I/O pool.
+    pub(crate) async fn read<T, F>(&self, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Store) -> Result<T> + Send + 'static,
+    {
+        let store = Arc::clone(&self.store);
+        self.pool.run(move || read(&store)).await?
+    }
 }
 
 /// Answers one caller; `None` when nobody waits.
@@ -112,6 +143,8 @@ pub(crate) struct ThreadArgs {
     pub(crate) env: Arc<ThreadEnv>,
     /// `None` for an ephemeral thread.
     pub(crate) log: Option<Box<ThreadLog>>,
+    /// Of a log that has its file open, and something in it that is not synced.
+    pub(crate) permit: Option<HandlePermit>,
 }
 
 /// The actor can't go on: its log was lost to a panic.
@@ -123,11 +156,11 @@ impl Actor for ThreadActor {
     type Error = LogLost;
 
     async fn on_start(args: ThreadArgs, _: ActorRef<Self>) -> std::result::Result<Self, LogLost> {
-        Ok(Self {
+        let mut this = Self {
             shared: args.shared,
             env: args.env,
             log: LogSlot::new(args.log),
-            permit: None,
+            permit: args.permit,
             group: Group::default(),
             waiters: VecDeque::new(),
             syncing: None,
@@ -135,7 +168,11 @@ impl Actor for ThreadActor {
             wrote_since_tick: false,
             failed_mends: 0,
             drained: 0,
-        })
+        };
+        if this.permit.is_some() {
+            this.note_growth();
+        }
+        Ok(this)
     }
 
     async fn next(
@@ -144,6 +181,7 @@ impl Actor for ThreadActor {
         mailbox: &mut MailboxReceiver<Self>,
     ) -> std::result::Result<Option<Signal<Self>>, LogLost> {
         loop {
+            self.publish();
             if !self.group.is_full() && self.drained < MAX_DRAINED {
                 match mailbox.try_recv() {
                     Ok(signal) => {
@@ -209,6 +247,7 @@ impl ThreadActor {
         if self.log.is_lost() {
             return Err(LogLost);
         }
+        self.publish();
         let holds_permit = self.permit.is_some();
         let (syncing, tick, env) = (&mut self.syncing, &mut self.tick, &self.env);
         tokio::select! {
@@ -230,6 +269,33 @@ impl ThreadActor {
             let longest = MAX_BACKOFF.max(self.env.sync_interval);
             let wait = self.env.sync_interval.saturating_mul(backoff).min(longest);
             self.tick = Some(Box::pin(sleep(wait)));
+        }
+    }
+
+    /// Shows the thread's subscribers all that was answered.
+    fn publish(&mut self) {
+        let held = self.waiters.iter().find_map(SyncWaiter::holds_from);
+        let upto = match &mut self.log {
+            LogSlot::Ephemeral(thread) => return thread.publish(),
+            LogSlot::Away(_) | LogSlot::Lost | LogSlot::Closed => return,
+            // What a failed write has left in the file does not count.
+            LogSlot::Here(log) if log.state() == LogState::Failed => {
+                Some(held.unwrap_or_else(|| log.next_ordinal()))
+            }
+            LogSlot::Here(_) => held,
+        };
+        self.shared.feed.acknowledged(upto);
+    }
+
+    /// Holds back from subscribers what is written from now on.
+    fn hold(&self) {
+        if let Some(log) = self.log.here() {
+            // A new thread's meta is written with its first batch.
+            let from = match log.state() {
+                LogState::Deferred => Ordinal::ZERO,
+                _ => log.next_ordinal(),
+            };
+            self.shared.feed.hold(from);
         }
     }
 

@@ -19,9 +19,9 @@ impl Message<Persist> for ThreadActor {
     async fn handle(&mut self, _: Persist, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, reply) = ctx.reply_sender();
         match self.materialize().await {
-            Ok(up_to) => self.waiters.push_back(SyncWaiter {
+            Ok((held_from, up_to)) => self.waiters.push_back(SyncWaiter {
                 up_to,
-                synced: Synced::Persist(reply),
+                synced: Synced::Persist(reply, held_from),
             }),
             Err(error) => send(reply, Err(error)),
         }
@@ -30,21 +30,21 @@ impl Message<Persist> for ThreadActor {
 }
 
 impl ThreadActor {
-    /// Brings the log to the disk and in order. Gives the ordinal that a sync is to reach.
-    async fn materialize(&mut self) -> Result<Ordinal> {
+    /// Brings the log to the disk and in order. Gives the ordinal from which subscribers are shown
+    /// nothing meanwhile, and the one that a sync is to reach.
+    async fn materialize(&mut self) -> Result<(Option<Ordinal>, Ordinal)> {
         self.commit().await;
         let Some(log) = self.log.here() else {
             return Err(self.no_log());
         };
+        let held_from = (log.state() == LogState::Deferred).then_some(Ordinal::ZERO);
         if log.state() != LogState::Live {
+            self.hold();
             self.ready_to_write().await?;
             self.off_runtime(ThreadLog::make_ready).await?;
             self.note_growth();
         }
-        Ok(self
-            .log
-            .here()
-            .map(ThreadLog::next_ordinal)
-            .unwrap_or_default())
+        let up_to = self.log.here().map(ThreadLog::next_ordinal);
+        Ok((held_from, up_to.unwrap_or_default()))
     }
 }

@@ -43,7 +43,7 @@ impl ThreadActor {
     pub(super) async fn close_log(&mut self) -> Result<()> {
         self.commit().await;
         match &self.log {
-            LogSlot::Ephemeral { .. } | LogSlot::Closed => {
+            LogSlot::Ephemeral(_) | LogSlot::Closed => {
                 self.log = LogSlot::Closed;
                 return Ok(());
             }
@@ -71,7 +71,8 @@ impl ThreadActor {
         self.log = LogSlot::Closed;
         self.permit = None;
         if self.is_indexed().await {
-            let (marks, thread_id) = (Arc::clone(&self.env.marks), self.shared.thread_id);
+            let marks = Arc::clone(&self.env.store.log_context().marks);
+            let thread_id = self.shared.thread_id;
             self.env.pool.run(move || marks.unmark(thread_id)).await?;
         }
         Ok(())

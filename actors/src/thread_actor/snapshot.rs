@@ -30,10 +30,10 @@ impl Message<Snapshot> for ThreadActor {
                 durable_next_ordinal: log.durable_next_ordinal(),
                 path: Some(log.path().clone()),
             }),
-            LogSlot::Ephemeral { next_ordinal } => Ok(ThreadSnapshot {
+            LogSlot::Ephemeral(thread) => Ok(ThreadSnapshot {
                 thread_id,
                 state: ThreadState::Ephemeral,
-                next_ordinal: *next_ordinal,
+                next_ordinal: thread.next_ordinal(),
                 durable_next_ordinal: selvedge_codec::Ordinal::ZERO,
                 path: None,
             }),

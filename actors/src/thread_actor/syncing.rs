@@ -4,6 +4,7 @@ use selvedge_codec::{ByteLength, Ordinal};
 use selvedge_engine::log::{LogState, SyncDone, ThreadLog};
 use selvedge_engine::{Error, Result};
 
+use super::group_commit::AckReply;
 use super::log_slot::LogSlot;
 use super::{Reply, ThreadActor, send};
 use crate::live_thread::CLOSED_THREAD;
@@ -19,9 +20,21 @@ pub(super) struct SyncWaiter {
 /// What to say then.
 #[derive(Debug)]
 pub(super) enum Synced {
-    Append(Reply<Ack>, Ack),
+    Append(AckReply, Ack),
     Flush(Reply<Flushed>, Flushed),
-    Persist(Reply<()>),
+    /// With the ordinal from which nothing is shown before the answer.
+    Persist(Reply<()>, Option<Ordinal>),
+}
+
+impl SyncWaiter {
+    /// From where on subscribers see nothing before this is answered.
+    pub(super) fn holds_from(&self) -> Option<Ordinal> {
+        match &self.synced {
+            Synced::Append(_, ack) => Some(ack.first_ordinal),
+            Synced::Flush(..) => None,
+            Synced::Persist(_, held_from) => *held_from,
+        }
+    }
 }
 
 impl Synced {
@@ -29,7 +42,7 @@ impl Synced {
         let durability = Durability::Synced;
         match self {
             Self::Append(reply, ack) => {
-                send(reply, outcome.map(|()| Ack { durability, ..ack }));
+                reply.answer(outcome.map(|()| Ack { durability, ..ack }));
             }
             Self::Flush(reply, flushed) => {
                 send(
@@ -40,7 +53,7 @@ impl Synced {
                     }),
                 );
             }
-            Self::Persist(reply) => send(reply, outcome),
+            Self::Persist(reply, _) => send(reply, outcome),
         }
     }
 }

@@ -27,6 +27,8 @@ struct State {
     panic_writes: AtomicBool,
     panic_syncs: AtomicBool,
     held: Mutex<bool>,
+    /// What another tool writes just before the next append of ours.
+    gets_in: Mutex<Vec<u8>>,
     released: Condvar,
 }
 
@@ -72,6 +74,11 @@ impl TestDisk {
     /// Syncs of logs panic.
     pub fn panic_syncs(&self, panic: bool) {
         self.state.panic_syncs.store(panic, SeqCst);
+    }
+
+    /// Another tool writes this just before the next append to a log of JSON lines.
+    pub fn gets_in(&self, bytes: &[u8]) {
+        *self.state.gets_in.lock().unwrap() = bytes.to_vec();
     }
 
     /// Syncs of logs wait until they are let go.
@@ -179,6 +186,14 @@ impl DiskFile for TestFile {
             }
         }
         self.file.write_all_at(bytes, offset)
+    }
+
+    fn append_all(&self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(state) = &self.state {
+            let theirs = std::mem::take(&mut *state.gets_in.lock().unwrap());
+            self.file.append_all(&theirs)?;
+        }
+        self.file.append_all(bytes)
     }
 
     fn set_len(&self, len: ByteLength) -> io::Result<()> {

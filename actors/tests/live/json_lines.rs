@@ -7,7 +7,9 @@ use selvedge_codec::{ByteOffset, Item, Ordinal, PayloadEncoding, ThreadId};
 use selvedge_engine::disk::{Disk, OpenMode, RealDisk};
 use selvedge_engine::listing::ListQuery;
 use selvedge_engine::{ConflictReason, Error};
+use selvedge_store::ThreadEvent;
 
+use crate::subscriptions::ordinals;
 use crate::{TestHome, says};
 
 const ID: &str = "019c993a-e658-7d72-842e-543938ee31cb";
@@ -131,5 +133,75 @@ async fn an_imported_thread_is_in_every_answer_at_once() {
     let thread = store.resume_thread(imported.thread_id).await.unwrap();
     let ack = thread.append(vec![says("ours")]).await.unwrap();
     assert_eq!(ack.first_ordinal, Ordinal::new(2));
+    store.shutdown().await.unwrap();
+}
+
+/// An append that expected an ordinal was acknowledged behind a line that another tool had written
+/// between the look and the write.
+#[tokio::test]
+async fn who_expects_an_ordinal_is_told_when_another_tool_gets_it() {
+    let home = TestHome::new();
+    foreign(&home);
+    let id: ThreadId = ID.parse().unwrap();
+    let store = home.open().await;
+    let thread = store.resume_thread(id).await.unwrap();
+    let expecting = |ordinal| AppendOptions {
+        expected_next: Some(Ordinal::new(ordinal)),
+        ..AppendOptions::default()
+    };
+    home.disk.gets_in(line("theirs first").as_bytes());
+    let told = thread.append_with(vec![says("ours")], expecting(2)).await;
+    assert!(
+        matches!(
+            told,
+            Err(Error::Conflict {
+                reason: ConflictReason::NextOrdinal { actual, .. },
+                ..
+            }) if actual == Ordinal::new(3)
+        ),
+        "{told:?}"
+    );
+    let ack = thread
+        .append_with(vec![says("next")], expecting(4))
+        .await
+        .unwrap();
+    assert_eq!(ack.last_ordinal, Ordinal::new(4));
+    let history = store.load_history(id).await.unwrap();
+    assert_eq!(history.records.len(), 5);
+    store.shutdown().await.unwrap();
+}
+
+/// The tool that owns the log and this store write to it in turns; a subscriber sees all of it.
+#[tokio::test]
+async fn a_subscriber_sees_the_lines_of_other_tools_live_or_not() {
+    let home = TestHome::new();
+    let file = foreign(&home);
+    let id: ThreadId = ID.parse().unwrap();
+    let store = home.open().await;
+    let mut subscription = store.subscribe(id, Ordinal::ZERO).await.unwrap();
+    assert_eq!(ordinals(&mut subscription, 2).await, [0, 1]);
+    write(&file, &line("theirs"));
+    assert_eq!(ordinals(&mut subscription, 1).await, [2]);
+    let thread = store.resume_thread(id).await.unwrap();
+    write(&file, &line("theirs"));
+    assert_eq!(ordinals(&mut subscription, 1).await, [3]);
+    thread.append(vec![says("ours")]).await.unwrap();
+    assert_eq!(ordinals(&mut subscription, 1).await, [4]);
+    let half = line("theirs");
+    let (first, rest) = half.split_at(20);
+    write(&file, first);
+    write(&file, rest);
+    assert_eq!(ordinals(&mut subscription, 1).await, [5]);
+    write(&file, "no line\n");
+    write(&file, &line("theirs"));
+    match subscription.next().await.unwrap() {
+        Some(ThreadEvent::Damage(damage)) => assert_eq!(damage.first_ordinal, Ordinal::new(6)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(ordinals(&mut subscription, 1).await, [6]);
+    // Another subscriber may begin where the actor has not looked yet.
+    let mut late = store.subscribe(id, Ordinal::new(7)).await.unwrap();
+    write(&file, &line("theirs"));
+    assert_eq!(ordinals(&mut late, 1).await, [7]);
     store.shutdown().await.unwrap();
 }

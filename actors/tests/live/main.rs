@@ -1,13 +1,17 @@
 //! Live threads on a real disk, through the public API alone.
 #![cfg(test)]
 
+mod conformance;
 mod disk;
 mod faults;
+mod forks;
 mod handles;
 mod json_lines;
 mod lifecycle;
+mod operations;
 mod reads;
 mod registry;
+mod subscriptions;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The JSON forms: a stable interface. Fields are added, never renamed or dropped.
 
+mod within;
+
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -11,6 +13,11 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::Result;
+
+pub(crate) use within::{
+    DeletedJson, ItemPageJson, OccurrencePageJson, RolledBackJson, SearchJson, TurnPageJson,
+    UsageJson,
+};
 
 fn as_text<S: Serializer>(time: &UtcMicros, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_str(time)
@@ -58,6 +65,7 @@ pub(crate) struct ThreadJson<'a> {
     source: Cow<'a, RawValue>,
     thread_id: ThreadId,
     thread_source: Option<&'a str>,
+    title: Option<&'a str>,
     token_usage: Option<Cow<'a, RawValue>>,
     #[serde(serialize_with = "as_text")]
     updated_at: UtcMicros,
@@ -118,6 +126,7 @@ impl<'a> ThreadJson<'a> {
             source: json_value(&thread.source)?,
             thread_id: thread.thread_id,
             thread_source: thread.thread_source.as_deref(),
+            title: thread.title.as_deref(),
             token_usage: thread.token_usage.as_deref().map(json_value).transpose()?,
             updated_at: thread.updated_at,
         })

@@ -32,12 +32,8 @@ pub(crate) struct TableStyle {
 impl TableStyle {
     /// As wide as the terminal, or as fits everywhere where there is none.
     pub(crate) fn for_stdout(sort: SortKey, now: UtcMicros) -> Self {
-        let terminal = std::io::stdout()
-            .is_terminal()
-            .then(|| Table::new().width())
-            .flatten();
         Self {
-            columns: terminal.map_or(DEFAULT_COLUMNS, usize::from),
+            columns: stdout_columns(),
             sort,
             now,
         }
@@ -66,6 +62,15 @@ impl TableStyle {
             SortKey::Recency => "RECENT",
         }
     }
+}
+
+/// How many columns a line of stdout has.
+pub(crate) fn stdout_columns() -> usize {
+    let terminal = std::io::stdout()
+        .is_terminal()
+        .then(|| Table::new().width())
+        .flatten();
+    terminal.map_or(DEFAULT_COLUMNS, usize::from)
 }
 
 /// The threads as a table.
@@ -101,12 +106,14 @@ fn pad_between_columns(table: &mut Table) {
     }
 }
 
-/// What tells a person which thread it is: its name, or what its user said first.
+/// What tells a person which thread it is: its name, its title, or what its user said first.
 pub(crate) fn title(thread: &ThreadSummary) -> String {
-    match thread.name.as_deref().map(one_line) {
-        Some(name) if !name.is_empty() => name,
-        _ => one_line(&thread.preview),
-    }
+    [&thread.name, &thread.title]
+        .into_iter()
+        .flatten()
+        .map(|text| one_line(text))
+        .find(|text| !text.is_empty())
+        .unwrap_or_else(|| one_line(&thread.preview))
 }
 
 #[cfg(test)]
@@ -126,6 +133,7 @@ mod tests {
             first_user_message: Some(preview.into()),
             preview: preview.into(),
             name: None,
+            title: None,
             cwd: cwd.into(),
             model_provider: None,
             model: None,

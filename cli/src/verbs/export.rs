@@ -40,7 +40,7 @@ fn lines_of(home: &OpenHome, id: ThreadId) -> Result<Vec<u8>> {
     let found = home.wait(home.store().find_thread(id))?;
     let history = home.wait(home.store().load_history(id))?;
     let mut lines = Vec::new();
-    for record in &history.records {
+    for record in history.exported() {
         jsonl::render_line(record, &mut lines).map_err(|why| CliError::Record {
             thread_id: id,
             ordinal: record.ordinal,

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{Field, view};
 use crate::json::fields_of;
+use crate::{PayloadEncoding, Record, RecordType};
 
 view! {
     /// The payload of a `user_message` event.
@@ -102,17 +103,47 @@ impl CompletedItem<'_> {
 
     /// The text of all parts that have some.
     fn text(&self) -> String {
-        let parts: Vec<&RawValue> = self
-            .content
-            .and_then(|content| serde_json::from_str(content.get()).ok())
-            .unwrap_or_default();
-        let mut joined = String::new();
-        for part in parts {
-            let Ok([Some(text)]) = fields_of(part.get(), ["text"]) else {
-                continue;
-            };
-            joined.push_str(&<Cow<'_, str>>::of(text).unwrap_or_default());
+        self.content.map(texts_of).unwrap_or_default().concat()
+    }
+}
+
+/// The texts of a message's parts that have some, in their order: `content` is an array of
+/// objects. What is none gives nothing.
+#[must_use]
+pub fn texts_of(content: &RawValue) -> Vec<Cow<'_, str>> {
+    let parts: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
+    let texts = parts.into_iter().filter_map(|part| {
+        let [text] = fields_of(part.get(), ["text"]).ok()?;
+        text.and_then(Field::of)
+    });
+    texts.collect()
+}
+
+/// The payload of a `response_item` that is a message. It has no [`super::View`]: a fold passes
+/// over what goes to and comes from the model.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseMessage<'a> {
+    /// `user`, `assistant`, `developer`, ...
+    pub role: Option<Cow<'a, str>>,
+    /// What it consists of: an array.
+    pub content: Option<&'a RawValue>,
+}
+
+impl<'a> ResponseMessage<'a> {
+    /// The message that `record` holds, if it holds one.
+    #[must_use]
+    pub fn of(record: &'a Record) -> Option<Self> {
+        if record.record_type != RecordType::ResponseItem
+            || record.encoding == PayloadEncoding::Binary
+        {
+            return None;
         }
-        joined
+        let read = |json: &'a str| fields_of(json, ["type", "role", "content"]);
+        let [kind, role, content] = super::read(record, read).ok()?;
+        let kind: Cow<'_, str> = kind.and_then(Field::of)?;
+        (kind == "message").then(|| Self {
+            role: role.and_then(Field::of),
+            content: content.and_then(Field::of),
+        })
     }
 }

@@ -16,7 +16,9 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 pub use history::{Compacted, NameUpdated, RolledBack};
-pub use message::{AgentMessage, CompletedItem, ItemCompleted, UserMessage};
+pub use message::{
+    AgentMessage, CompletedItem, ItemCompleted, ResponseMessage, UserMessage, texts_of,
+};
 pub use meta::{GitInfo, SessionMeta};
 pub use patch::{Change, MetadataPatch};
 pub use turn::{

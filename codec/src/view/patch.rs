@@ -133,6 +133,8 @@ metadata_patch! {
     agent_role,
     /// A sub-agent's place in the tree of agents.
     agent_path,
+    /// The total token usage so far: a JSON object, as text.
+    token_usage,
 }
 
 impl MetadataPatch {

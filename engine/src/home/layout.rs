@@ -91,6 +91,13 @@ impl LogName {
     }
 }
 
+/// The folder of a day: `2026/11/20`.
+fn day_of(time: UtcMicros) -> String {
+    let stamp = time.max(YEAR_ONE).to_file_name_text();
+    let day = stamp.split('T').next().unwrap_or_default();
+    day.replace('-', "/")
+}
+
 fn parse_stamp(stamp: &str) -> Option<UtcMicros> {
     let (date, time) = stamp.split_once('T')?;
     UtcMicros::parse(&format!("{date}T{}Z", time.replace('-', ":"))).ok()
@@ -103,6 +110,9 @@ fn parse_stamp(stamp: &str) -> Option<UtcMicros> {
 pub struct LogPath(String);
 
 impl LogPath {
+    /// The path of a thread that no file holds.
+    pub const NOWHERE: Self = Self(String::new());
+
     /// Checks a path below the home.
     #[must_use]
     pub fn new(relative: String) -> Option<Self> {
@@ -135,6 +145,16 @@ impl LogPath {
     #[must_use]
     pub fn in_archive(&self) -> Self {
         Self(format!("{ARCHIVED}/{}", self.file_name()))
+    }
+
+    /// Where a log of this name lies when it is not archived: in the folder of the day that its
+    /// name tells, or else of the day on which its thread was started.
+    #[must_use]
+    pub fn out_of_archive(&self, started: UtcMicros) -> Self {
+        let name = self.file_name();
+        let told = LogName::parse(name).and_then(|name| name.started);
+        let day = day_of(told.unwrap_or(started));
+        Self(format!("{SESSIONS}/{day}/{name}"))
     }
 
     /// Whether the log lies among the archived ones.
@@ -246,11 +266,7 @@ impl Home {
     #[must_use]
     pub fn new_log_path(thread_id: ThreadId, started: UtcMicros, format: LogFormat) -> LogPath {
         let stamp = started.max(YEAR_ONE).to_file_name_text();
-        let day = stamp
-            .split('T')
-            .next()
-            .unwrap_or_default()
-            .replace('-', "/");
+        let day = day_of(started);
         LogPath(format!(
             "{SESSIONS}/{day}/rollout-{stamp}-{thread_id}{}",
             format.extension()

@@ -26,12 +26,22 @@ pub(crate) struct Projected {
     pub(crate) projection: Projection,
 }
 
+/// A log that was given another place, and is the same file there.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) from: LogPath,
+    /// The log at its new place; its base is that of the old one.
+    pub(crate) projected: Projected,
+}
+
 /// What was found, to be taken in together.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// Logs that are no more.
     pub(crate) gone: Vec<LogPath>,
     pub(crate) projected: Vec<Projected>,
+    /// Logs that were moved, each the only one of its thread.
+    pub(crate) moved: Vec<Moved>,
     /// Logs that can't be read.
     pub(crate) failed: Vec<(String, FailureRow)>,
     /// What could not be read once and is no more.
@@ -44,6 +54,7 @@ impl Batch {
     pub(crate) fn is_empty(&self) -> bool {
         self.gone.is_empty()
             && self.projected.is_empty()
+            && self.moved.is_empty()
             && self.failed.is_empty()
             && self.forgotten.is_empty()
             && self.dirs.is_empty()
@@ -113,6 +124,9 @@ pub(crate) fn apply(
     }
     for path in &batch.forgotten {
         taking.txn.remove_failure(path)?;
+    }
+    for moved in &batch.moved {
+        taking.follow(moved)?;
     }
     for projected in &batch.projected {
         taking.take(projected)?;
@@ -190,6 +204,39 @@ impl Taking<'_, '_> {
         self.put(known.as_ref(), projection)
     }
 
+    /// A log lies elsewhere now: its thread keeps row and turns.
+    fn follow(&mut self, Moved { from, projected }: &Moved) -> Result<(), Fault> {
+        let Projected {
+            path,
+            base,
+            projection,
+        } = projected;
+        let thread = &projection.thread;
+        let id = thread.summary.thread_id;
+        let known = self.txn.thread(id)?;
+        let is_base = known.as_ref().is_some_and(|row| {
+            row.path().as_ref() == Some(from) && Some(row.thread.checkpoint) == *base
+        });
+        let is_free = self
+            .txn
+            .path(path)?
+            .is_none_or(|entry| entry.thread_id == id);
+        if !(is_base && is_free) {
+            self.applied.again.extend([from.clone(), path.clone()]);
+            return Ok(());
+        }
+        self.txn.remove_path(from)?;
+        self.txn.remove_failure(from.as_str())?;
+        self.txn.remove_failure(path.as_str())?;
+        let entry = PathRow {
+            thread_id: id,
+            look: Look::from(&thread.checkpoint),
+        };
+        self.txn.put_path(path, &entry)?;
+        self.touched_lines |= is_foreign(path);
+        self.put(known.as_ref(), projection)
+    }
+
     fn put(&mut self, known: Option<&ThreadRow>, found: &Projection) -> Result<(), Fault> {
         let id = found.thread.summary.thread_id;
         let outside_name = match self.has_names {
@@ -227,6 +274,29 @@ impl Taking<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Forgets a thread whose logs were removed: row, turns, secondary keys, paths and name.
+pub(crate) fn forget_thread(
+    txn: &mut WriteTransaction<'_>,
+    state: &mut StateRow,
+    (id, paths): (ThreadId, &[LogPath]),
+) -> Result<(), Fault> {
+    let batch = Batch {
+        gone: paths.to_vec(),
+        ..Batch::default()
+    };
+    apply(txn, state, &batch)?;
+    // One whose log was removed behind the index's back.
+    if let Some(row) = txn.thread(id)? {
+        let mut order = OrderChanges::default();
+        txn.remove_thread(&row, &mut order)?;
+        order.write(txn)?;
+        if let Some(path) = row.path() {
+            txn.remove_path(&path)?;
+        }
+    }
+    txn.set_name(id, None)
 }
 
 /// Takes the names beside the logs over, where they changed.

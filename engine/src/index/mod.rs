@@ -17,7 +17,9 @@ mod pages;
 mod rows;
 mod tables;
 
-pub(crate) use apply::{Applied, Batch, Projected, apply, apply_names, is_foreign};
+pub(crate) use apply::{
+    Applied, Batch, Moved, Projected, apply, apply_names, forget_thread, is_foreign,
+};
 pub(crate) use check::check_keys;
 pub(crate) use database::{Database, Outcome, ReadTransaction, Table, View, WriteTransaction};
 pub(crate) use fault::Fault;

@@ -97,12 +97,9 @@ pub(crate) struct ThreadRow {
 }
 
 impl ThreadRow {
-    /// Gives the summary the name that lies outside of the log, where the log gives none.
+    /// Gives the summary the name that lies outside of the log, where the log says nothing of it.
     pub(crate) fn apply_name(&mut self) {
-        let name = &mut self.thread.summary.name;
-        if name.is_none() {
-            *name = self.outside_name.take();
-        }
+        self.thread.take_outside_name(self.outside_name.take());
     }
 
     /// The log that it was made of. A row's path was one when it was written.

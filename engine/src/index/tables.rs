@@ -70,6 +70,15 @@ pub(crate) trait Tables: View {
         .collect()
     }
 
+    /// Every log that was projected of one thread. Goes through all of them.
+    fn paths_of(&self, id: ThreadId) -> Result<Vec<LogPath>, Fault> {
+        let entries = self.range(Span::all(Table::Paths), |key, row| {
+            let row: PathRow = decode(row)?;
+            (row.thread_id == id).then(|| path(key)).transpose()
+        })?;
+        entries.filter_map(Result::transpose).collect()
+    }
+
     fn dirs(&self) -> Result<BTreeMap<String, DirRow>, Fault> {
         self.range(Span::all(Table::Dirs), |key, row| {
             Ok((text(key)?, decode(row)?))

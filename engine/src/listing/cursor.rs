@@ -6,8 +6,9 @@
 
 use selvedge_codec::{ThreadId, UtcMicros};
 
-use super::filter::{fold_case, normalize_cwd};
+use super::filter::normalize_cwd;
 use super::{ListQuery, SortKey};
+use crate::needle::fold;
 use crate::{InvalidRequest, Result};
 
 const VERSION: u8 = 1;
@@ -28,9 +29,14 @@ impl Cursor {
     /// The cursor as text, bound to the query's order and filter (not to its direction).
     #[must_use]
     pub fn encode(&self, query: &ListQuery) -> String {
+        self.encode_for(fingerprint(query))
+    }
+
+    /// The same, bound to what the caller says.
+    pub(crate) fn encode_for(&self, fingerprint: u64) -> String {
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.push(VERSION);
-        bytes.extend(fingerprint(query).to_be_bytes());
+        bytes.extend(fingerprint.to_be_bytes());
         bytes.extend(self.time.get().to_be_bytes());
         bytes.extend(self.thread_id.as_bytes());
         bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
@@ -43,9 +49,14 @@ impl Cursor {
     /// [`InvalidRequest::BadCursor`] for a text that is none, and
     /// [`InvalidRequest::CursorOfAnotherQuery`] for one of another order or filter.
     pub fn decode(text: &str, query: &ListQuery) -> Result<Self> {
+        Self::decode_for(text, fingerprint(query))
+    }
+
+    /// Reads a cursor back that is bound to what the caller says.
+    pub(crate) fn decode_for(text: &str, fingerprint: u64) -> Result<Self> {
         let bytes = from_hex::<BYTES>(text).ok_or(InvalidRequest::BadCursor)?;
         let parts = Parts::of(&bytes).ok_or(InvalidRequest::BadCursor)?;
-        if parts.fingerprint != fingerprint(query) {
+        if parts.fingerprint != fingerprint {
             return Err(InvalidRequest::CursorOfAnotherQuery.into());
         }
         Ok(parts.cursor)
@@ -96,7 +107,7 @@ pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// What a cursor is bound to: the order, and the filter in one of its equivalent spellings.
-fn fingerprint(query: &ListQuery) -> u64 {
+pub(crate) fn fingerprint(query: &ListQuery) -> u64 {
     let filter = &query.filter;
     let mut hash = Fnv::new();
     hash.add(&[
@@ -115,8 +126,12 @@ fn fingerprint(query: &ListQuery) -> u64 {
         hash.add(id.as_ref().map_or(&[][..], |id| id.as_bytes()));
     }
     // An empty term restricts nothing, as none does.
-    hash.add(fold_case(filter.search.as_deref().unwrap_or_default()).as_bytes());
-    hash.0
+    hash.add(fold(filter.search.as_deref().unwrap_or_default()).as_bytes());
+    // What came later changes no cursor of a query that does not ask for it.
+    if filter.top_level_only {
+        hash.add(b"top level");
+    }
+    hash.get()
 }
 
 /// FNV-1a: the standard library's hashes may change with its version.
@@ -125,6 +140,10 @@ pub(crate) struct Fnv(u64);
 impl Fnv {
     pub(crate) const fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub(crate) const fn get(&self) -> u64 {
+        self.0
     }
 
     fn add_raw(&mut self, bytes: &[u8]) {
@@ -139,17 +158,13 @@ impl Fnv {
         self.add_raw(bytes);
     }
 
-    pub(crate) const fn get(&self) -> u64 {
-        self.0
-    }
-
-    fn add_set<'a>(&mut self, texts: impl Iterator<Item = &'a str>) {
-        let mut texts: Vec<&str> = texts.collect();
+    fn add_set<T: AsRef<str> + Ord>(&mut self, texts: impl Iterator<Item = T>) {
+        let mut texts: Vec<T> = texts.collect();
         texts.sort_unstable();
         texts.dedup();
         self.add_raw(&(texts.len() as u64).to_be_bytes());
         for text in texts {
-            self.add(text.as_bytes());
+            self.add(text.as_ref().as_bytes());
         }
     }
 }
@@ -199,13 +214,17 @@ mod tests {
     fn a_cursor_of_another_order_or_filter_is_refused() {
         let text = cursor().encode(&ListQuery::default());
         let id = Some(cursor().thread_id);
-        let filters: [ThreadFilter; 8] = [
+        let filters: [ThreadFilter; 9] = [
             ThreadFilter {
                 archived: true,
                 ..Default::default()
             },
             ThreadFilter {
                 include_empty: true,
+                ..Default::default()
+            },
+            ThreadFilter {
+                top_level_only: true,
                 ..Default::default()
             },
             ThreadFilter {

@@ -1,21 +1,39 @@
 //! Which threads a query wants.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use selvedge_codec::ThreadId;
 
 use super::ThreadFilter;
+use crate::needle::Needle;
 use crate::thread::ThreadSummary;
+
+impl ThreadFilter {
+    /// What names and words must contain, if anything.
+    #[must_use]
+    pub fn search_term(&self) -> Option<&str> {
+        self.search.as_deref().filter(|term| !term.is_empty())
+    }
+}
 
 /// A filter, made ready to be asked about many threads.
 #[derive(Debug, Clone)]
 pub struct Matcher<'a> {
     filter: &'a ThreadFilter,
-    cwds: Vec<&'a str>,
+    cwds: Vec<Cow<'a, str>>,
     /// `None` when the filter names no ancestor.
     descendants: Option<HashSet<ThreadId>>,
-    /// Folded; `None` when nothing is searched for.
-    search: Option<String>,
+    search: Search,
+}
+
+/// What names and words must contain.
+#[derive(Debug, Clone)]
+enum Search {
+    Anything,
+    Term(Needle),
+    /// A term that is no good, which [`super::PageRequest`] refuses.
+    Nothing,
 }
 
 impl<'a> Matcher<'a> {
@@ -31,11 +49,11 @@ impl<'a> Matcher<'a> {
             descendants: filter
                 .ancestor
                 .map(|ancestor| descendants(ancestor, parents())),
-            search: filter
-                .search
-                .as_deref()
-                .filter(|term| !term.is_empty())
-                .map(fold_case),
+            search: match filter.search_term().map(Needle::new) {
+                None => Search::Anything,
+                Some(Ok(needle)) => Search::Term(needle),
+                Some(Err(_)) => Search::Nothing,
+            },
         }
     }
 
@@ -45,6 +63,7 @@ impl<'a> Matcher<'a> {
         let filter = self.filter;
         thread.is_archived() == filter.archived
             && (filter.include_empty || thread.has_user_message())
+            && (!filter.top_level_only || is_top_level(thread))
             && (self.cwds.is_empty() || self.cwds.contains(&normalize_cwd(&thread.cwd)))
             && is_among(&filter.providers, thread.model_provider.as_deref())
             && is_among(&filter.sources, Some(thread.source_name()))
@@ -55,10 +74,11 @@ impl<'a> Matcher<'a> {
                 .descendants
                 .as_ref()
                 .is_none_or(|below| below.contains(&thread.thread_id))
-            && self
-                .search
-                .as_deref()
-                .is_none_or(|term| contains_text(thread, term))
+            && match &self.search {
+                Search::Anything => true,
+                Search::Term(needle) => contains_text(thread, needle),
+                Search::Nothing => false,
+            }
     }
 }
 
@@ -66,15 +86,20 @@ fn is_among(wanted: &[String], value: Option<&str>) -> bool {
     wanted.is_empty() || value.is_some_and(|value| wanted.iter().any(|one| one == value))
 }
 
-fn contains_text(thread: &ThreadSummary, folded_term: &str) -> bool {
+fn is_top_level(thread: &ThreadSummary) -> bool {
+    thread.parent_thread_id.is_none() && thread.source_name() != "subagent"
+}
+
+fn contains_text(thread: &ThreadSummary, needle: &Needle) -> bool {
     [
         thread.name.as_deref(),
+        thread.title.as_deref(),
         Some(thread.preview.as_str()),
         thread.first_user_message.as_deref(),
     ]
     .into_iter()
     .flatten()
-    .any(|text| fold_case(text).contains(folded_term))
+    .any(|text| needle.is_in(text))
 }
 
 /// All threads below `ancestor`, at any depth and whatever the order of `parents`. A circle of
@@ -99,27 +124,35 @@ fn descendants(
     found
 }
 
-/// A text as a search compares it: without case. Letter by letter, unlike
-/// [`str::to_lowercase`], whose final sigma would keep a term from matching inside of a word.
-pub(super) fn fold_case(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    text.chars()
-        .flat_map(char::to_lowercase)
-        .map(|letter| if letter == 'ς' { 'σ' } else { letter })
-        .collect()
-}
-
-/// A working directory as filters compare it: without trailing `/`.
+/// A working directory as filters compare it: without `.`, without `..` where a component stands
+/// before it, and without needless `/`. Symbolic links are not looked at, since the directory may
+/// be another machine's.
 #[must_use]
-pub fn normalize_cwd(cwd: &str) -> &str {
-    let bare = cwd.trim_end_matches('/');
-    if bare.is_empty() && !cwd.is_empty() {
-        "/"
-    } else {
-        bare
+pub fn normalize_cwd(cwd: &str) -> Cow<'_, str> {
+    let is_rooted = cwd.starts_with('/');
+    let below = cwd.strip_prefix('/').unwrap_or(cwd);
+    let is_normal = |part: &str| !matches!(part, "" | "." | "..");
+    if below.split('/').all(is_normal) || matches!(cwd, "" | "/" | ".") {
+        return Cow::Borrowed(cwd);
     }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in below.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            // There is nothing above the root.
+            ".." if is_rooted => {}
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join("/");
+    Cow::Owned(match (is_rooted, joined.is_empty()) {
+        (true, _) => format!("/{joined}"),
+        (false, true) => ".".to_owned(),
+        (false, false) => joined,
+    })
 }
 
 #[cfg(test)]
@@ -174,6 +207,52 @@ mod tests {
         assert!(!lies_in("/home/ab", "/home/a"));
         assert!(!lies_in("", "/"));
         assert!(lies_in("", ""));
+        assert!(lies_in("/home/./a/b/../c", "/home//a/c/."));
+    }
+
+    #[test]
+    fn a_directory_has_one_spelling() {
+        for (cwd, normal) in [
+            ("", ""),
+            ("/", "/"),
+            ("//", "/"),
+            ("/..", "/"),
+            ("/../a", "/a"),
+            ("/a/b/", "/a/b"),
+            ("/a/./b/../../c", "/c"),
+            ("/a/...", "/a/..."),
+            ("a/..", "."),
+            ("./", "."),
+            (".", "."),
+            ("../a//b", "../a/b"),
+            ("a/../../b", "../b"),
+            ("../..", "../.."),
+            ("/ä/b c", "/ä/b c"),
+        ] {
+            assert_eq!(normalize_cwd(cwd), normal, "{cwd:?}");
+            assert_eq!(normalize_cwd(normal), normal, "{normal:?}");
+        }
+    }
+
+    #[test]
+    fn a_top_level_thread_has_no_parent_and_is_no_sub_agent() {
+        let filter = ThreadFilter {
+            top_level_only: true,
+            ..ThreadFilter::default()
+        };
+        assert!(wants(&filter, &thread(1)));
+        let child = ThreadSummary {
+            parent_thread_id: Some(id(2)),
+            ..thread(1)
+        };
+        let review = ThreadSummary {
+            source: r#"{"subagent":"review"}"#.into(),
+            ..thread(1)
+        };
+        for other in [child, review] {
+            assert!(wants(&ThreadFilter::default(), &other));
+            assert!(!wants(&filter, &other));
+        }
     }
 
     #[test]
@@ -187,6 +266,7 @@ mod tests {
                 &filter,
                 &ThreadSummary {
                     name: Some("Größe ΣΑΣ λόγος".into()),
+                    title: Some("Made UP".into()),
                     preview: "ПРИВЕТ мир".into(),
                     first_user_message: Some("ПРИВЕТ мир, and Then some".into()),
                     ..thread(1)
@@ -203,6 +283,7 @@ mod tests {
             "ΛΌΓΟΣ",
             "ας",
             "σα",
+            "made up",
         ] {
             assert!(finds(term), "{term}");
         }

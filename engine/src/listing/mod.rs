@@ -14,11 +14,12 @@ mod walk;
 mod testing;
 
 pub use cursor::Cursor;
-pub(crate) use cursor::{Fnv, from_hex, to_hex};
+pub(crate) use cursor::{Fnv, fingerprint, from_hex, to_hex};
 pub use filter::{Matcher, normalize_cwd};
 pub use find::find_log;
 pub use names::SessionNames;
-pub use page::{PageRequest, sort_key, sort_time};
+pub(crate) use names::{forget_name, write_name};
+pub use page::{PageRequest, cut_page, sort_key, sort_time};
 pub use query::{
     Coverage, Direction, ListQuery, MAX_PAGE_SIZE, Page, SortKey, ThreadFilter, Verification,
 };

@@ -1,16 +1,26 @@
 //! The names that other tools keep beside JSON-lines logs, in `session_index.jsonl`: one
-//! `{"id","thread_name",..}` a line, of which the last one of an id holds.
+//! `{"id","thread_name",..}` a line, of which the last one of an id holds; an empty name says that
+//! the thread has none any more.
+//!
+//! What must hold: what other tools write there stays. Each line is appended at the end, wherever
+//! that is then; the file is only written anew, and replaced, when a thread is deleted. The writers
+//! of this engine exclude each other by a lock on the file while they do either. A tool that knows
+//! nothing of the lock may append in the very moment between the last look at the old file and its
+//! replacement; nothing can be done about that one.
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use selvedge_codec::{ByteOffset, ThreadId};
+use selvedge_codec::{ByteLength, ByteOffset, ThreadId};
 use serde::Deserialize;
 
-use crate::disk::{Disk, FileStat, OpenMode, read_range};
+use crate::disk::{Disk, DiskFile, FileStat, OpenMode, read_range};
 use crate::home::Home;
-use crate::projection::cut;
-use crate::thread::ThreadSummary;
+use crate::log::LogContext;
+use crate::projection::{ProjectedThread, cut};
 use crate::{Error, Result};
 
 /// The names, as they were when the file was last read.
@@ -87,12 +97,125 @@ impl SessionNames {
         self.names.iter().map(|(id, name)| (*id, name.as_str()))
     }
 
-    /// Gives a thread its name, unless its own log gave it one.
-    pub fn apply(&self, thread: &mut ThreadSummary) {
-        if thread.name.is_none() {
-            thread.name = self.get(thread.thread_id).map(str::to_owned);
+    /// Gives a thread its name, unless its own log has said anything of its name.
+    pub fn apply(&self, thread: &mut ProjectedThread) {
+        let name = self.get(thread.summary.thread_id).map(str::to_owned);
+        thread.take_outside_name(name);
+    }
+}
+
+/// The byte that is locked: far behind any that a file of names has.
+const LOCK: Range<u64> = (1 << 62)..(1 << 62) + 1;
+/// How long another writer is waited for. It writes a line, or the file anew.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What is written anew has this name until it is whole.
+const UNFINISHED: &str = ".session_index.jsonl.new";
+/// How often the lock is asked for.
+const POLL: Duration = Duration::from_millis(1);
+
+/// Opens the file of names and locks it, until the handle is dropped.
+fn open_locked(disk: &dyn Disk, path: &Path, mode: OpenMode) -> Result<Box<dyn DiskFile>> {
+    let failed = |error| Error::io("lock", path, error);
+    let began = Instant::now();
+    loop {
+        let file = disk
+            .open(path, mode)
+            .map_err(|error| Error::io("open", path, error))?;
+        if file.try_lock_range(LOCK, false).map_err(failed)? {
+            // It may have been replaced before it was locked.
+            let opened = file.stat().map_err(failed)?;
+            if disk.stat(path).is_ok_and(|now| now.inode == opened.inode) {
+                return Ok(file);
+            }
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(Error::TimedOut {
+                waiting_for: format!("the writer of {}", path.display()),
+                waited: PATIENCE,
+            });
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Gives a thread a name beside the logs, or says there that it has none any more. Where that is
+/// what the file says already, nothing is written. It is durable when this returns.
+pub(crate) fn write_name(context: &LogContext, id: ThreadId, name: Option<&str>) -> Result<()> {
+    let (disk, home) = (&*context.disk, &context.home);
+    if SessionNames::load(disk, home)?.get(id) == name {
+        return Ok(());
+    }
+    let line = serde_json::json!({
+        "id": id,
+        "thread_name": name.unwrap_or_default(),
+        "updated_at": context.clock.now().to_string(),
+    });
+    let path = home.session_index_path();
+    let file = open_locked(disk, &path, OpenMode::CreateOrOpen)?;
+    let failed = |error| Error::io("write", &path, error);
+    let end = file.len().map_err(failed)?;
+    // A line that its writer did not end must not swallow this one; a blank one is nothing.
+    let text = if end.get() == 0 {
+        format!("{line}\n")
+    } else {
+        format!("\n{line}\n")
+    };
+    file.append_all(text.as_bytes()).map_err(failed)?;
+    file.sync_data().map_err(failed)?;
+    disk.sync_dir(home.root()).map_err(failed)
+}
+
+/// Removes every line about a thread: it is gone, and so are the names that it had.
+pub(crate) fn forget_name(context: &LogContext, id: ThreadId) -> Result<()> {
+    let (disk, home) = (&*context.disk, &context.home);
+    let path = home.session_index_path();
+    match disk.stat(&path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("look at", &path, error)),
+    }
+    let failed = |error| Error::io("write", &path, error);
+    let file = open_locked(disk, &path, OpenMode::Write)?;
+    loop {
+        let len = file.len().map_err(failed)?;
+        let bytes = read_range(&*file, ByteOffset::ZERO, len).map_err(failed)?;
+        let is_about = |line: &[u8]| id_of(line) == Some(id);
+        let mut kept = Vec::with_capacity(bytes.len());
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if !is_about(line) {
+                kept.extend_from_slice(line);
+            }
+        }
+        if kept.len() == bytes.len() {
+            return Ok(());
+        }
+        let unfinished = home.resolve(UNFINISHED);
+        put(disk, &unfinished, &kept).map_err(failed)?;
+        // What another tool has appended meanwhile is read first.
+        if file.len().map_err(failed)? == len {
+            disk.rename(&unfinished, &path).map_err(failed)?;
+            return disk.sync_dir(home.root()).map_err(failed);
         }
     }
+}
+
+fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // What was left there by one that was killed is of no use.
+    let file = disk.open(path, OpenMode::CreateOrOpen)?;
+    file.set_len(ByteLength::ZERO)?;
+    file.write_all_at(bytes, ByteOffset::ZERO)?;
+    file.sync_data()
+}
+
+/// The thread that a line is about, whatever else it says.
+fn id_of(line: &[u8]) -> Option<ThreadId> {
+    #[derive(Deserialize)]
+    struct AnyLine<'a> {
+        #[serde(borrow)]
+        id: std::borrow::Cow<'a, str>,
+    }
+    let line = serde_json::from_slice::<AnyLine<'_>>(line).ok()?;
+    line.id.parse().ok()
 }
 
 /// A line that is no name costs itself alone: names are a convenience, and another tool's.
@@ -116,9 +239,14 @@ fn parse(bytes: &[u8]) -> HashMap<ThreadId, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::clock::SystemClock;
     use crate::disk::RealDisk;
-    use crate::listing::testing::{id, thread};
+    use crate::listing::testing::id;
+    use crate::projection::project;
+    use crate::sample_home::{self, Sample, SampleHome, event, lines, meta, record, user};
 
     fn write(home: &Home, text: &[u8]) {
         let path = home.session_index_path();
@@ -148,12 +276,37 @@ mod tests {
         let names = SessionNames::load(&RealDisk, &home).unwrap();
         assert_eq!(names.get(id(1)), Some("zweiter Übername"));
         assert_eq!(names.iter().count(), 1);
-        let (mut nameless, mut named) = (thread(1), thread(1));
-        named.name = Some("its own".into());
-        names.apply(&mut nameless);
-        names.apply(&mut named);
-        assert_eq!(nameless.name.as_deref(), Some("zweiter Übername"));
-        assert_eq!(named.name.as_deref(), Some("its own"));
+    }
+
+    #[test]
+    fn a_name_beside_the_log_counts_until_the_log_says_something_of_it() {
+        let place = SampleHome::new();
+        let text =
+            line(1, r#""outside""#).replace(&id(1).to_string(), &sample_home::id(1).to_string());
+        write(&place.home(), text.as_bytes());
+        let names = SessionNames::load(&RealDisk, &place.home()).unwrap();
+        let named = |events: &[Sample]| {
+            let log = [&[meta(1, "")], events].concat();
+            let path = place.write("sessions/a.jsonl", &lines(&log));
+            let mut thread = project(&RealDisk, &place.home(), &path, None)
+                .unwrap()
+                .thread;
+            names.apply(&mut thread);
+            thread.summary.name
+        };
+        let own = || event("thread_name_updated", r#""thread_name":"own""#);
+        let none = || event("thread_name_updated", "");
+        let outside = Some("outside".to_owned());
+        assert_eq!(named(&[user("words")]), outside);
+        assert_eq!(named(&[own()]).as_deref(), Some("own"));
+        assert_eq!(named(&[own(), none()]), None);
+        assert_eq!(
+            named(&[none()]),
+            None,
+            "also a name that the log never knew"
+        );
+        let cleared = record("metadata_patch", r#"{"name":null}"#);
+        assert_eq!(named(&[cleared]), None);
     }
 
     #[test]
@@ -172,6 +325,67 @@ mod tests {
         RealDisk.remove(&home.session_index_path()).unwrap();
         assert!(names.refresh(&RealDisk, &home).unwrap());
         assert_eq!(names.iter().count(), 0);
+    }
+
+    /// The context of another store on this home.
+    fn context(place: &SampleHome) -> LogContext {
+        LogContext::new(Arc::new(RealDisk), Arc::new(SystemClock), place.home())
+    }
+
+    #[test]
+    fn a_name_is_written_once_and_a_forgotten_one_leaves_nothing() {
+        let place = SampleHome::new();
+        let context = context(&place);
+        forget_name(&context, id(1)).unwrap();
+        assert!(RealDisk.stat(&place.home().session_index_path()).is_err());
+        let text = || {
+            let file = RealDisk.open(&place.home().session_index_path(), OpenMode::Read);
+            let file = file.unwrap();
+            let bytes = read_range(&*file, ByteOffset::ZERO, file.len().unwrap()).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        for name in [Some("a"), Some("a"), None, None, Some("größer")] {
+            write_name(&context, id(1), name).unwrap();
+        }
+        write_name(&context, id(2), Some("b")).unwrap();
+        let told: Vec<_> = text()
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|line| line["thread_name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(told, ["a", "", "größer", "b"]);
+        let odd = format!("{{\"id\":\"{}\",\"thread_name\":7}}\nno line\n", id(1));
+        write(&place.home(), odd.as_bytes());
+        forget_name(&context, id(1)).unwrap();
+        let left = text();
+        assert!(
+            !left.contains(&id(1).to_string()) && left.contains("no line"),
+            "{left}"
+        );
+        let names = SessionNames::load(&RealDisk, &place.home()).unwrap();
+        assert_eq!((names.get(id(1)), names.get(id(2))), (None, Some("b")));
+    }
+
+    #[test]
+    fn what_is_written_while_others_are_forgotten_stays() {
+        let place = SampleHome::new();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let context = context(&place);
+                scope.spawn(move || {
+                    for number in 0..10 {
+                        let (kept, gone) = (writer * 20 + number, writer * 20 + 10 + number);
+                        write_name(&context, id(kept), Some("kept")).unwrap();
+                        write_name(&context, id(gone), Some("gone")).unwrap();
+                        forget_name(&context, id(gone)).unwrap();
+                    }
+                });
+            }
+        });
+        let names = SessionNames::load(&RealDisk, &place.home()).unwrap();
+        assert_eq!(names.iter().count(), 40);
+        assert!(names.iter().all(|(_, name)| name == "kept"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use selvedge_codec::UtcMicros;
 
 use super::{Coverage, Cursor, Direction, ListQuery, MAX_PAGE_SIZE, Page, SortKey};
+use crate::needle::Needle;
 use crate::thread::ThreadSummary;
 use crate::{InvalidRequest, Result};
 
@@ -19,10 +20,10 @@ pub struct PageRequest<'a> {
 }
 
 impl<'a> PageRequest<'a> {
-    /// Checks a query's page size and cursor.
+    /// Checks a query's page size, search term and cursor.
     ///
     /// # Errors
-    /// [`InvalidRequest`] when either is no good.
+    /// [`InvalidRequest`] when one of them is no good.
     pub fn of(query: &'a ListQuery) -> Result<Self> {
         let limit = match query.limit {
             0 => DEFAULT_PAGE_SIZE,
@@ -35,6 +36,9 @@ impl<'a> PageRequest<'a> {
                 .into());
             }
         };
+        if let Some(term) = query.filter.search_term() {
+            Needle::check(term)?;
+        }
         let after = query
             .cursor
             .as_deref()
@@ -108,7 +112,8 @@ pub const fn sort_key(thread: &ThreadSummary, sort: SortKey) -> Cursor {
 }
 
 /// The page of an answer that is at hand whole: `threads` in no particular order.
-pub(super) fn cut_page(
+#[must_use]
+pub fn cut_page(
     request: &PageRequest<'_>,
     mut threads: Vec<ThreadSummary>,
     coverage: Coverage,
@@ -128,6 +133,7 @@ pub(super) fn cut_page(
 mod tests {
     use super::*;
     use crate::listing::testing::{id, thread};
+    use crate::needle::MAX_TERM_BYTES;
     use proptest::prelude::*;
     use selvedge_codec::ThreadId;
 
@@ -247,5 +253,21 @@ mod tests {
         assert_eq!(of(0).unwrap(), DEFAULT_PAGE_SIZE);
         assert_eq!(of(MAX_PAGE_SIZE).unwrap(), MAX_PAGE_SIZE);
         assert!(of(MAX_PAGE_SIZE + 1).is_err());
+    }
+
+    #[test]
+    fn a_search_term_that_is_too_long_is_refused() {
+        let of = |length| {
+            let mut query = ListQuery::default();
+            query.filter.search = Some("a".repeat(length));
+            PageRequest::of(&query).map(drop)
+        };
+        assert!(of(0).is_ok() && of(MAX_TERM_BYTES).is_ok());
+        assert!(matches!(
+            of(MAX_TERM_BYTES + 1),
+            Err(crate::Error::InvalidRequest(
+                InvalidRequest::SearchTerm { .. }
+            ))
+        ));
     }
 }

@@ -49,7 +49,10 @@ pub struct ThreadFilter {
     pub archived: bool,
     /// Also threads in which no user has said anything yet.
     pub include_empty: bool,
-    /// Any of these working directories; a trailing `/` does not matter.
+    /// Only threads that no other thread started: those without a parent, whose source is no
+    /// sub-agent.
+    pub top_level_only: bool,
+    /// Any of these working directories, compared as [`super::normalize_cwd`] spells them.
     pub cwds: Vec<String>,
     /// Any of these model providers.
     pub providers: Vec<String>,
@@ -59,7 +62,8 @@ pub struct ThreadFilter {
     pub parent: Option<ThreadId>,
     /// Only sub-agents below this thread, at any depth.
     pub ancestor: Option<ThreadId>,
-    /// Only threads whose name, preview or first user message contains this, whatever the case.
+    /// Only threads whose name, preview or first user message contains this, literally and
+    /// whatever the case; at most [`crate::search::MAX_TERM_BYTES`] of it, and "" is none.
     pub search: Option<String>,
 }
 
@@ -79,6 +83,25 @@ pub struct ListQuery {
     pub cursor: Option<String>,
     /// Whether rows are checked against the files.
     pub verification: Verification,
+}
+
+impl ListQuery {
+    /// The question for the thread to resume in one of these working directories, or in any: the
+    /// one that was updated last, of those that no other thread started, that are not archived,
+    /// and in which a user has said something.
+    #[must_use]
+    pub fn latest(cwds: &[String]) -> Self {
+        Self {
+            filter: ThreadFilter {
+                cwds: cwds.to_vec(),
+                top_level_only: true,
+                ..ThreadFilter::default()
+            },
+            sort: SortKey::Updated,
+            limit: 1,
+            ..Self::default()
+        }
+    }
 }
 
 /// Whether an answer is known to cover every log under the home.

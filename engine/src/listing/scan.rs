@@ -50,7 +50,7 @@ pub fn scan_home(disk: &dyn Disk, home: &Home) -> Result<HomeScan> {
                 continue;
             }
         };
-        names.apply(&mut projection.thread.summary);
+        names.apply(&mut projection.thread);
         match threads.entry(projection.thread.summary.thread_id) {
             Entry::Vacant(free) => {
                 free.insert((path, projection));

@@ -24,6 +24,7 @@ pub(super) fn thread(number: u8) -> ThreadSummary {
         first_user_message: Some("hello".into()),
         preview: "hello".into(),
         name: None,
+        title: None,
         cwd: "/home/user".into(),
         model_provider: Some("openai".into()),
         model: None,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use selvedge_codec::{Ordinal, Record};
+use selvedge_codec::{EventClass, Ordinal, Record, RecordType};
 
 use super::{Damage, LogEvent, LogPosition, read_log};
 use crate::Result;
@@ -35,6 +35,27 @@ impl History {
     #[must_use]
     pub fn token_usage(&self) -> Option<super::TokenUsageReport> {
         super::token_usage(&self.records)
+    }
+
+    /// The records in the order in which another home can take them for this thread's: a fork's own
+    /// meta comes first. What it inherits is then copied history, of which what says something of
+    /// the thread that it was forked from is left out.
+    #[must_use]
+    pub fn exported(&self) -> Vec<&Record> {
+        let own = self
+            .records
+            .partition_point(|record| record.ordinal < self.own_from);
+        let (inherited, own) = self.records.split_at(own);
+        let (meta, rest) = match own.split_first() {
+            Some((meta, rest)) if meta.record_type == RecordType::SessionMeta => (Some(meta), rest),
+            _ => (None, own),
+        };
+        let is_copied = |record: &&Record| {
+            record.record_type != RecordType::MetadataPatch
+                && record.event != Some(EventClass::NameUpdated)
+        };
+        let inherited = inherited.iter().filter(is_copied);
+        meta.into_iter().chain(inherited).chain(rest).collect()
     }
 }
 

@@ -1,4 +1,7 @@
 //! Logs: the truth. Readers never change a file; a [`ThreadLog`] is the only writer of its own.
+//!
+//! A fork's log begins with segments that it inherits (`inherited/` in its home, see the codec's
+//! FORMAT.md): every reader here goes through them, whatever it is asked for.
 
 mod context;
 mod cutting;
@@ -13,6 +16,7 @@ mod inheriting;
 mod jsonl_writer;
 mod making;
 mod native_writer;
+mod numbering;
 mod opening;
 mod position;
 mod reader;
@@ -37,6 +41,9 @@ pub(crate) use effective::still_counts;
 pub(crate) use forward::ForwardReader;
 pub use history::{History, load_history};
 pub use inherited::remove_inherited;
+#[cfg(test)]
+pub(crate) use inheriting::name_in;
+pub use numbering::Numbering;
 pub use position::{Damage, LogEvent, LogPosition, RecordPlace};
 pub(crate) use reader::OpenLog;
 pub use reader::{LogScan, read_log};

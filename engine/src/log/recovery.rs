@@ -17,6 +17,9 @@
 //! | [`Row::UnknownVersion`] | is of a later version | refuses: unsupported, saying which is needed |
 //! | [`Row::Unsearched`] | has a tail too contrived to be searched for whole batches | refuses: corrupt |
 //!
+//! The header that is written is that of a fork where the thread has inherited segments. These are
+//! never written: what is wrong with them concerns no writer.
+//!
 //! A JSON-lines log may be written by the tool that owns it as well. It is never cut:
 //!
 //! | row | a JSON-lines log ... | a writer |

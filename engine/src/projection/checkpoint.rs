@@ -75,3 +75,13 @@ pub struct ProjectedThread {
     /// What the fold must know to go on.
     pub fold: FoldState,
 }
+
+impl ProjectedThread {
+    /// Gives the thread the name that lies outside of its log, where the log says nothing of its
+    /// name.
+    pub fn take_outside_name(&mut self, name: Option<String>) {
+        if !self.fold.is_name_told() && self.summary.name.is_none() {
+            self.summary.name = name;
+        }
+    }
+}

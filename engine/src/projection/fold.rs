@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::TurnChange;
-use super::meta::{apply_patch, changes_inherited, cut_texts, describe, update};
+use super::meta::{Explicit, apply_patch, changes_inherited, cut_texts, describe, update};
 use super::turns::{TurnFold, TurnState};
 use super::words::{bounded, cut, first_words, preview_of};
 use crate::CorruptReason;
@@ -37,11 +37,22 @@ pub struct FoldState {
     latest_time: Option<UtcMicros>,
     /// The latest time at which the user did something.
     user_time: Option<UtcMicros>,
-    /// The name that the log itself gives the thread. The summary's may come from elsewhere.
-    own_name: Option<String>,
+    /// What the log has said explicitly.
+    explicit: Explicit,
     /// Whether patches have changed what a fork would inherit, so that only the records tell that.
     is_patched: bool,
     turns: TurnState,
+}
+
+/// Whether a log holds its thread's own meta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnMeta {
+    /// It was not met, or can't be read.
+    Missing,
+    /// It was met and names no thread.
+    Nameless,
+    /// It was met and names this thread.
+    Of(ThreadId),
 }
 
 impl FoldState {
@@ -53,6 +64,29 @@ impl FoldState {
             turns: self.turns.clone(),
             ..Self::default()
         })
+    }
+
+    /// Whether the thread's own meta was met.
+    #[must_use]
+    pub const fn own_meta(&self) -> OwnMeta {
+        match self.meta_id {
+            Some(id) if self.has_meta => OwnMeta::Of(id),
+            None if self.has_meta => OwnMeta::Nameless,
+            _ => OwnMeta::Missing,
+        }
+    }
+
+    /// Whether the log has given the thread a name or taken it away: what lies outside of the log
+    /// does not count then.
+    #[must_use]
+    pub const fn is_name_told(&self) -> bool {
+        self.explicit.is_name_told
+    }
+
+    /// Whether patches have decided on any of the git fields, so that a meta can't change it.
+    #[must_use]
+    pub const fn has_explicit_git(&self) -> bool {
+        self.explicit.git.any()
     }
 }
 
@@ -172,7 +206,7 @@ impl Projector {
             turns: turn_state,
             ..self.state
         };
-        state.own_name.iter_mut().for_each(cut);
+        state.explicit.own_name.iter_mut().for_each(cut);
         cut_texts(&mut self.summary);
         let started = self.name.and_then(|name| name.started);
         let summary = &mut self.summary;
@@ -186,7 +220,7 @@ impl Projector {
         summary.updated_at = state.latest_time.unwrap_or(summary.created_at);
         summary.recency_at = state.user_time.unwrap_or(summary.created_at);
         summary.archived_at = self.log.path.is_archived().then_some(summary.updated_at);
-        summary.name.clone_from(&state.own_name);
+        summary.name.clone_from(&state.explicit.own_name);
         summary.next_ordinal = next_ordinal;
         Ok(Folded {
             summary: self.summary,
@@ -221,7 +255,7 @@ impl Projector {
             View::NameUpdated(named) => self.take_name(named),
             View::MetadataPatch(patch) => {
                 self.state.is_patched |= changes_inherited(&patch);
-                apply_patch(patch, &mut self.summary, &mut self.state.own_name);
+                apply_patch(patch, &mut self.summary, &mut self.state.explicit);
             }
             View::TokenCount(count) => {
                 let total = count.info.and_then(|info| info.total_token_usage);
@@ -241,9 +275,9 @@ impl Projector {
             self.state.has_meta = true;
             self.state.meta_id = id;
             self.state.meta_time = Some(meta.created_at().unwrap_or(record.time));
-            describe(meta, &mut self.summary);
+            describe(meta, &mut self.summary, &self.state.explicit);
         } else if self.state.has_meta && id.is_some() && id == self.owner() {
-            update(meta, &mut self.summary);
+            update(meta, &mut self.summary, &self.state.explicit);
         }
     }
 
@@ -270,8 +304,9 @@ impl Projector {
         // Copied history names the thread that it was copied from.
         let about: Option<ThreadId> = named.thread_id.as_deref().and_then(|id| id.parse().ok());
         if about.is_none() || about == self.owner() {
-            let name = named.thread_name.filter(|name| !name.trim().is_empty());
-            self.state.own_name = name.map(Cow::into_owned);
+            self.state
+                .explicit
+                .tell_name(named.thread_name.map(Cow::into_owned));
         }
     }
 }

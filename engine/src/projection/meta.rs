@@ -1,10 +1,21 @@
 //! What a thread's metas and patches say of it.
+//!
+//! What must hold:
+//! - A name, a title and a preview are three things. The name is what a user gave the thread; the
+//!   title is what a runtime made up for it; the preview is the line that stands for it in a list,
+//!   the first words of its user unless somebody chose another. None of them stands in for another
+//!   here: which one to show is the caller's choice.
+//! - Once the log has said anything of the thread's name, a name that lies outside of the log does
+//!   not count any more; also where the log's last word is that it has none.
+//! - A git field that a patch has set or cleared stays so, whatever metas say, until another patch
+//!   says otherwise. A meta fills only the other ones. A meta that is repeated with its git state
+//!   tells all of that state: what it leaves out is no more.
 
 use std::borrow::Cow;
 
 use selvedge_codec::view::{Change, GitInfo as GitView, MetadataPatch, SessionMeta};
 use selvedge_codec::{Ordinal, ThreadId, UtcMicros};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::words::{cut, preview_of};
@@ -27,6 +38,7 @@ pub(super) fn blank() -> ThreadSummary {
         first_user_message: None,
         preview: String::new(),
         name: None,
+        title: None,
         cwd: String::new(),
         model_provider: None,
         model: None,
@@ -59,6 +71,7 @@ pub(super) fn cut_texts(summary: &mut ThreadSummary) {
         Some(&mut summary.cwd),
         Some(&mut summary.history_mode),
         Some(&mut summary.memory_mode),
+        summary.title.as_mut(),
         summary.model_provider.as_mut(),
         summary.model.as_mut(),
         summary.reasoning_effort.as_mut(),
@@ -82,8 +95,42 @@ pub(super) fn cut_texts(summary: &mut ThreadSummary) {
     }
 }
 
+/// What the log has said explicitly, beside what the summary shows of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Explicit {
+    /// Whether the log has said anything of the thread's name.
+    pub(super) is_name_told: bool,
+    /// The name that the log itself gives the thread. The summary's may come from elsewhere.
+    pub(super) own_name: Option<String>,
+    /// Which fields of the git state patches have set or cleared.
+    pub(super) git: ExplicitGit,
+}
+
+impl Explicit {
+    /// The log gives the thread this name, or takes it away. A blank name is none.
+    pub(super) fn tell_name(&mut self, name: Option<String>) {
+        self.is_name_told = true;
+        self.own_name = name.filter(|name| !name.trim().is_empty());
+    }
+}
+
+/// Which fields of the git state patches have set or cleared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ExplicitGit {
+    commit_hash: bool,
+    branch: bool,
+    repository_url: bool,
+}
+
+impl ExplicitGit {
+    /// Whether any field is.
+    pub(super) const fn any(self) -> bool {
+        self.commit_hash || self.branch || self.repository_url
+    }
+}
+
 /// Takes the thread's own meta.
-pub(super) fn describe(meta: &SessionMeta<'_>, summary: &mut ThreadSummary) {
+pub(super) fn describe(meta: &SessionMeta<'_>, summary: &mut ThreadSummary, explicit: &Explicit) {
     let spawn = Spawn::of(meta.source);
     let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
     summary.cwd = owned(&meta.cwd).unwrap_or_default();
@@ -98,28 +145,42 @@ pub(super) fn describe(meta: &SessionMeta<'_>, summary: &mut ThreadSummary) {
     summary.agent_nickname = owned(&meta.agent_nickname).or(spawn.agent_nickname);
     summary.agent_role = owned(&meta.agent_role).or(spawn.agent_role);
     summary.agent_path = owned(&meta.agent_path).or(spawn.agent_path);
-    update(meta, summary);
+    update(meta, summary, explicit);
 }
 
 /// Takes a later meta of the same thread: a tool that has no patches repeats the meta with what
 /// it changes.
-pub(super) fn update(meta: &SessionMeta<'_>, summary: &mut ThreadSummary) {
+pub(super) fn update(meta: &SessionMeta<'_>, summary: &mut ThreadSummary, explicit: &Explicit) {
     if let Some(mode) = &meta.memory_mode {
         mode.as_ref().clone_into(&mut summary.memory_mode);
     }
-    if let Some(git) = meta.git.as_ref().and_then(git_of) {
-        summary.git_info = Some(git);
+    if let Some(git) = &meta.git {
+        take_git(git, &mut summary.git_info, explicit.git);
     }
 }
 
-fn git_of(git: &GitView<'_>) -> Option<GitInfo> {
-    let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
-    let info = GitInfo {
-        commit_hash: owned(&git.commit_hash),
-        branch: owned(&git.branch),
-        repository_url: owned(&git.repository_url),
-    };
-    (!info.is_empty()).then_some(info)
+/// Takes the git state that a meta tells, as far as no patch has decided otherwise.
+fn take_git(told: &GitView<'_>, info: &mut Option<GitInfo>, explicit: ExplicitGit) {
+    let mut git = info.take().unwrap_or_default();
+    let fields = [
+        (
+            &mut git.commit_hash,
+            &told.commit_hash,
+            explicit.commit_hash,
+        ),
+        (&mut git.branch, &told.branch, explicit.branch),
+        (
+            &mut git.repository_url,
+            &told.repository_url,
+            explicit.repository_url,
+        ),
+    ];
+    for (field, told, is_explicit) in fields {
+        if !is_explicit {
+            *field = told.as_deref().map(str::to_owned);
+        }
+    }
+    *info = (!git.is_empty()).then_some(git);
 }
 
 fn parse_id(text: Option<&str>) -> Option<ThreadId> {
@@ -162,6 +223,7 @@ pub(super) fn changes_inherited(patch: &MetadataPatch) -> bool {
         &patch.model,
         &patch.reasoning_effort,
         &patch.approval_policy,
+        &patch.token_usage,
     ];
     changes.iter().any(|change| !change.is_keep())
 }
@@ -170,9 +232,14 @@ pub(super) fn changes_inherited(patch: &MetadataPatch) -> bool {
 pub(super) fn apply_patch(
     patch: MetadataPatch,
     summary: &mut ThreadSummary,
-    own_name: &mut Option<String>,
+    explicit: &mut Explicit,
 ) {
-    patch.name.apply(own_name);
+    match patch.name {
+        Change::Keep => {}
+        Change::Clear => explicit.tell_name(None),
+        Change::Set(name) => explicit.tell_name(Some(name)),
+    }
+    patch.title.apply(&mut summary.title);
     if !patch.preview.is_keep() {
         let said = summary.first_user_message.as_deref().unwrap_or_default();
         let preview = preview_of(value_or(patch.preview, said).as_str());
@@ -192,13 +259,39 @@ pub(super) fn apply_patch(
         summary.memory_mode = value_or(patch.memory_mode, MEMORY_MODE);
     }
     let mut git = summary.git_info.take().unwrap_or_default();
-    patch.git_sha.apply(&mut git.commit_hash);
-    patch.git_branch.apply(&mut git.branch);
-    patch.git_origin_url.apply(&mut git.repository_url);
+    let fields = [
+        (
+            patch.git_sha,
+            &mut git.commit_hash,
+            &mut explicit.git.commit_hash,
+        ),
+        (patch.git_branch, &mut git.branch, &mut explicit.git.branch),
+        (
+            patch.git_origin_url,
+            &mut git.repository_url,
+            &mut explicit.git.repository_url,
+        ),
+    ];
+    for (change, field, is_explicit) in fields {
+        *is_explicit |= !change.is_keep();
+        change.apply(field);
+    }
     summary.git_info = (!git.is_empty()).then_some(git);
     patch.agent_nickname.apply(&mut summary.agent_nickname);
     patch.agent_role.apply(&mut summary.agent_role);
     patch.agent_path.apply(&mut summary.agent_path);
+    match patch.token_usage {
+        // Only what a record of token usage could have said.
+        Change::Set(usage) if !is_kept_usage(&usage) => {}
+        change => change.apply(&mut summary.token_usage),
+    }
+}
+
+/// Whether a text is a token usage that a summary keeps: an object, and not too long.
+pub(crate) fn is_kept_usage(text: &str) -> bool {
+    text.len() <= MAX_TEXT_BYTES
+        && text.starts_with('{')
+        && serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
 fn value_or(change: Change<String>, otherwise: &str) -> String {

@@ -11,7 +11,8 @@ mod turns;
 mod words;
 
 pub use checkpoint::{Checkpoint, ProjectedThread};
-pub use fold::{FoldState, Folded, LogIdentity, Projector};
+pub use fold::{FoldState, Folded, LogIdentity, OwnMeta, Projector};
+pub(crate) use meta::is_kept_usage;
 pub use project::{Projection, log_owner, project};
 pub use turns::{PlacedTurn, TurnChange, apply_turn_changes, turns_of};
 pub(crate) use words::cut;

@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::listing::{Coverage, SortKey, ThreadFilter};
 use crate::thread::ThreadSummary;
 
-/// The longest term that can be searched for, in bytes.
-pub const MAX_TERM_BYTES: usize = 4 << 10;
-
 /// A question for the threads in which something was said, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SearchQuery {

@@ -30,6 +30,8 @@ pub(super) enum Breadth {
     Folders,
     /// Also every log that other tools may write, unless that was done just now.
     Logs,
+    /// Also every log that other tools may write.
+    LogsNow,
 }
 
 /// What is to be looked at.
@@ -116,11 +118,16 @@ impl Store {
             .flat_map(|marks| &marks.threads)
             .map(|(_, path)| path.clone())
             .collect();
-        let is_due = open.len() <= MANY_OPEN || memory.may_look_at_open();
+        let is_due =
+            open.len() <= MANY_OPEN || memory.may_look_at_open() || breadth == Breadth::LogsNow;
         Ok(Asked {
             open: if is_due { open } else { Vec::new() },
             remembered: memory.remembered(),
-            sweep: breadth == Breadth::Logs && memory.may_sweep(),
+            sweep: match breadth {
+                Breadth::Folders => false,
+                Breadth::Logs => memory.may_sweep(),
+                Breadth::LogsNow => true,
+            },
         })
     }
 

@@ -71,7 +71,7 @@ impl Seen {
 }
 
 /// Whether an error says something of this process or moment, and nothing of the log.
-fn is_passing(why: &Error) -> bool {
+pub(super) fn is_passing(why: &Error) -> bool {
     matches!(why, Error::Io { source, .. } if matches!(
         source.raw_os_error().map(Errno::from_raw),
         Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EINTR | Errno::EAGAIN)

@@ -14,9 +14,9 @@ use selvedge_codec::jsonl::{item_from_line, render_line};
 use selvedge_codec::{ByteOffset, Item, Ordinal, Record, ThreadId};
 
 use super::{FoundThread, Store};
-use crate::disk::{Disk, FileKind, OpenMode};
+use crate::disk::{Disk, FileKind};
 use crate::home::{Home, LogFormat, LogPath};
-use crate::listing::{SessionNames, prefer, walk};
+use crate::listing::{SessionNames, prefer, walk, write_name};
 use crate::log::{Damage, History, LogContext, NewThread, ThreadLog, load_history};
 use crate::projection::{LogIdentity, Projector};
 use crate::thread::ThreadSummary;
@@ -316,10 +316,11 @@ fn continue_thread(
     let is_native = format == LogFormat::Native;
     let there = load_history(&*context.disk, &context.home.log_file(&path), format)?;
     let has_gap = is_native && !there.damage.is_empty();
-    if has_gap || !is_beginning(&there.records, lines) {
+    let known = there.exported();
+    if has_gap || !is_beginning(&known, lines) {
         return Ok((ImportOutcome::Differs, path, 0));
     }
-    let rest = items.into_iter().skip(there.records.len());
+    let rest = items.into_iter().skip(known.len());
     let added = rest.len() as u64;
     if added == 0 {
         return Ok((ImportOutcome::Present, path, 0));
@@ -345,7 +346,7 @@ fn continue_thread(
 }
 
 /// Whether the records' lines are the first of `lines`.
-fn is_beginning(records: &[Record], lines: &[Record]) -> bool {
+fn is_beginning(records: &[&Record], lines: &[Record]) -> bool {
     let mut line = Vec::new();
     records.len() <= lines.len()
         && records.iter().zip(lines).all(|(record, expected)| {
@@ -356,30 +357,8 @@ fn is_beginning(records: &[Record], lines: &[Record]) -> bool {
 
 /// Keeps the name that lay beside the source, beside the logs of this home.
 fn keep_name(context: &LogContext, source: &ImportSource, thread_id: ThreadId) -> Result<()> {
-    let Some(name) = source.names.get(thread_id) else {
-        return Ok(());
-    };
-    let disk = &*context.disk;
-    if SessionNames::load(disk, &context.home)?.get(thread_id) == Some(name) {
-        return Ok(());
+    match source.names.get(thread_id) {
+        Some(name) => write_name(context, thread_id, Some(name)),
+        None => Ok(()),
     }
-    let line = serde_json::json!({
-        "id": thread_id,
-        "thread_name": name,
-        "updated_at": context.clock.now().to_string(),
-    });
-    let path = context.home.session_index_path();
-    let failed = |error| Error::io("write", &path, error);
-    let file = disk.open(&path, OpenMode::CreateOrOpen).map_err(failed)?;
-    let end = file.len().map_err(failed)?;
-    // A line that its writer did not end must not swallow this one; a blank one is nothing.
-    let text = if end.get() == 0 {
-        format!("{line}\n")
-    } else {
-        format!("\n{line}\n")
-    };
-    // The file may be another tool's, too: what it appends in between stays.
-    file.append_all(text.as_bytes()).map_err(failed)?;
-    file.sync_data().map_err(failed)?;
-    disk.sync_dir(context.home.root()).map_err(failed)
 }

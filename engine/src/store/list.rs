@@ -68,14 +68,19 @@ impl Store {
     /// # Errors
     /// [`crate::InvalidRequest`] for a bad cursor or page size; [`crate::Error::Io`].
     pub fn list(&self, query: &ListQuery) -> Result<Page> {
-        match self.list_by_index(query) {
+        match self.list_by_index(query, true) {
             Err(why) if self.is_of_index(&why) => scan_list(self.disk(), self.home(), query),
             done => done,
         }
     }
 
-    fn list_by_index(&self, query: &ListQuery) -> Result<Page> {
-        let mut outcome = self.list_page(query)?;
+    /// Reads a page, and has taken in what is wrong with it. Only for the first page of a question
+    /// the home is looked around in.
+    pub(super) fn list_by_index(&self, query: &ListQuery, is_first: bool) -> Result<Page> {
+        let mut outcome = match is_first {
+            true => self.list_page(query)?,
+            false => self.list_page_again(query)?,
+        };
         for _ in 0..ROUNDS {
             if outcome.suspects.is_empty() {
                 break;
@@ -107,6 +112,8 @@ impl Store {
         let mut suspects = Vec::new();
         if checks == Checks::All {
             let breadth = match query.sort {
+                // A term may be in any row, not only in those that the page shows and checks.
+                _ if query.filter.search_term().is_some() => Breadth::LogsNow,
                 SortKey::Created => Breadth::Folders,
                 SortKey::Updated | SortKey::Recency => Breadth::Logs,
             };

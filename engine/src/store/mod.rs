@@ -3,17 +3,24 @@
 //!
 //! All methods block, and none waits without a bound for another process.
 
+mod archive;
 mod around;
 mod backfill;
+mod by_path;
 mod context;
+mod delete;
 mod examine;
 mod fork;
 mod import;
+mod latest;
 mod list;
+mod logs;
 mod memory;
+mod metadata;
 mod parallel;
 mod read;
 mod relist;
+mod search;
 mod stats;
 mod suspect;
 mod turns;
@@ -44,6 +51,7 @@ pub use backfill::{BackfillProgress, BackfillReport};
 pub use fork::ForkSource;
 pub use import::{ImportOutcome, ImportSource, Imported, import_sources};
 pub use list::ListOutcome;
+pub use metadata::MetadataChange;
 pub use read::FoundThread;
 pub use stats::{FormatStats, StoreStats};
 pub use suspect::Suspect;

@@ -10,7 +10,7 @@ use crate::home::{LogFormat, LogName, LogPath};
 use crate::index::{Database, Fault, Look, Tables, ThreadRow, View};
 use crate::listing::{SessionNames, find_log};
 use crate::log::{History, load_history};
-use crate::projection::{PlacedTurn, Projection, apply_turn_changes, project};
+use crate::projection::{PlacedTurn, ProjectedThread, Projection, apply_turn_changes, project};
 use crate::thread::{ThreadSummary, TurnSummary};
 use crate::{Error, Result};
 
@@ -50,9 +50,9 @@ impl Store {
         match self.row(id)? {
             Some(row) => self.named(row),
             None => {
-                let mut summary = self.project_by_walk(id)?.thread.summary;
-                SessionNames::load(self.disk(), self.home())?.apply(&mut summary);
-                Ok(summary)
+                let mut thread = self.project_by_walk(id)?.thread;
+                SessionNames::load(self.disk(), self.home())?.apply(&mut thread);
+                Ok(thread.summary)
             }
         }
     }
@@ -115,6 +115,14 @@ impl Store {
                 load(&self.find(id)?)
             }
             loaded => loaded,
+        }
+    }
+
+    /// What a thread's log says of it now.
+    pub(super) fn projected(&self, id: ThreadId) -> Result<ProjectedThread> {
+        match self.row(id)? {
+            Some(row) => Ok(row.thread),
+            None => Ok(self.project_by_walk(id)?.thread),
         }
     }
 

@@ -4,7 +4,9 @@
     reason = "tests change homes behind the engine's back"
 )]
 
+mod by_path;
 mod counting_disk;
+mod crash_disk;
 mod damage;
 mod fork;
 mod home;
@@ -13,9 +15,12 @@ mod import;
 mod lease;
 mod listing;
 mod looking;
+mod metadata;
+mod moving;
 mod paging;
 mod processes;
 mod property;
+mod search;
 
 use super::Store;
 use crate::index::{Fault, Outcome, StateRow, Tables, ThreadRow, WriteTransaction};

@@ -96,6 +96,8 @@ struct State {
     calls: Vec<(Op, PathBuf)>,
     /// What a power loss leaves of a file.
     durable: HashMap<PathBuf, Vec<u8>>,
+    /// After how many calls nothing goes well any more, and how much of a write then still does.
+    dies_after: Option<(usize, usize)>,
     /// What somebody else appends to a log just before the next write to it.
     before_write: Option<Vec<u8>>,
 }
@@ -117,8 +119,15 @@ impl FaultyDisk {
         self.state().before_write = Some(text.as_bytes().to_vec());
     }
 
+    /// After so many calls every one fails, as if the process had died there; of a write that
+    /// fails, so many bytes are written.
+    pub(super) fn die_after(&self, calls: usize, short: usize) {
+        self.state().dies_after = Some((calls, short));
+    }
+
     pub(super) fn heal(&self) {
         self.state().faults.clear();
+        self.state().dies_after = None;
     }
 
     /// How often `op` was called on paths that hold `on`, since the last [`FaultyDisk::forget`].
@@ -160,6 +169,18 @@ impl FaultyDisk {
     fn call(&self, op: Op, path: &Path) -> Result<(), Fault> {
         let mut state = self.state();
         state.calls.push((op, path.to_owned()));
+        if let Some((calls, short)) = &mut state.dies_after {
+            let short = std::mem::take(short);
+            match calls.checked_sub(1) {
+                Some(left) => state.dies_after = Some((left, short)),
+                None => {
+                    return Err(Fault {
+                        short,
+                        ..Fault::on_logs(op, EIO)
+                    });
+                }
+            }
+        }
         let text = path.to_string_lossy();
         let mut failing = None;
         for fault in &mut state.faults {

@@ -2,6 +2,7 @@
 
 mod faults;
 mod faulty_disk;
+mod forks;
 mod inherited;
 mod lines;
 mod model;

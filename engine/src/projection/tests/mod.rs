@@ -173,9 +173,12 @@ fn a_later_meta_of_the_thread_changes_it_and_one_of_another_is_copied_history() 
     assert_eq!(thread.created_at, moment(-500));
 }
 
+fn patch(json: &str) -> Sample {
+    record("metadata_patch", json)
+}
+
 #[test]
 fn a_patch_changes_what_it_names_and_nothing_else() {
-    let patch = |json: &str| record("metadata_patch", json);
     let first = [
         meta(1, "\"git\":{\"branch\":\"b\"}"),
         user("words"),
@@ -204,6 +207,74 @@ fn a_patch_changes_what_it_names_and_nothing_else() {
         ("words", "enabled")
     );
     assert_eq!(thread.cwd, "/home/user");
+}
+
+#[test]
+fn a_title_and_a_token_usage_are_set_and_cleared() {
+    let set = patch(r#"{"title":"t","token_usage":"{\"total_tokens\":3}"}"#);
+    let thread = summary(&[meta(1, ""), set.clone()]);
+    assert_eq!(thread.title.as_deref(), Some("t"));
+    assert_eq!(thread.token_usage.as_deref(), Some(r#"{"total_tokens":3}"#));
+    assert_eq!(thread.name, None, "a title is no name");
+    let no_usage = patch(r#"{"token_usage":"many"}"#);
+    let thread = summary(&[meta(1, ""), set.clone(), no_usage]);
+    assert!(
+        thread.token_usage.is_some(),
+        "what is no usage says nothing"
+    );
+    let clear = patch(r#"{"title":null,"token_usage":null}"#);
+    let thread = summary(&[meta(1, ""), set, clear]);
+    assert_eq!((thread.title, thread.token_usage), (None, None));
+}
+
+/// The git state that a thread's records leave it with: commit, branch, origin.
+fn git_of(samples: &[Sample]) -> [Option<String>; 3] {
+    let git = summary(samples).git_info.unwrap_or_default();
+    [git.commit_hash, git.branch, git.repository_url]
+}
+
+#[test]
+fn git_fields_of_patches_stay_whatever_metas_say() {
+    let state = |fields: [Option<&str>; 3]| fields.map(|field| field.map(str::to_owned));
+    let first = meta(1, r#""git":{"commit_hash":"c1","branch":"b1"}"#);
+    let later = meta(
+        1,
+        r#""git":{"commit_hash":"c2","branch":"b2","repository_url":"r2"}"#,
+    );
+    let set = patch(r#"{"git_sha":"c3"}"#);
+    let cleared = patch(r#"{"git_branch":null}"#);
+    assert_eq!(
+        git_of(&[first.clone(), set.clone(), cleared.clone(), later.clone()]),
+        state([Some("c3"), None, Some("r2")]),
+        "cleared is as explicit as set"
+    );
+    let again = patch(r#"{"git_sha":null,"git_branch":"b4"}"#);
+    assert_eq!(
+        git_of(&[first.clone(), set.clone(), cleared, later.clone(), again]),
+        state([None, Some("b4"), Some("r2")]),
+    );
+    assert_eq!(
+        git_of(&[
+            first.clone(),
+            later.clone(),
+            meta(1, r#""git":{"branch":"b5"}"#)
+        ]),
+        state([None, Some("b5"), None]),
+        "a meta tells all of the state"
+    );
+    assert_eq!(
+        git_of(&[first.clone(), later, meta(1, r#""git":{}"#)]),
+        [None, None, None]
+    );
+    assert_eq!(
+        git_of(&[first.clone(), meta(1, "")]),
+        state([Some("c1"), Some("b1"), None]),
+        "one without it tells nothing"
+    );
+    assert_eq!(
+        git_of(&[first, meta(2, r#""git":{"branch":"copied"}"#)]),
+        state([Some("c1"), Some("b1"), None]),
+    );
 }
 
 #[test]

@@ -8,10 +8,11 @@ use proptest::prelude::*;
 use selvedge_codec::{Item, Ordinal, ThreadId, UtcMicros};
 
 use super::home::{TestHome, WAIT, id, line, meta, said, thread};
+use crate::disk::RealDisk;
 use crate::home::Home;
 use crate::listing::{ListQuery, ThreadFilter};
 use crate::log::{NewThread, ThreadLog, remove_inherited};
-use crate::store::{ForkSource, IndexUse, Store, StoreOptions};
+use crate::store::{ForkSource, ImportOutcome, IndexUse, Store, StoreOptions, import_sources};
 use crate::thread::ForkPoint;
 use crate::{Error, InvalidRequest};
 
@@ -341,6 +342,82 @@ fn a_fork_of_json_lines_copies_them_byte_for_byte() {
     packed.close().unwrap();
 }
 
+#[test]
+fn verifying_tells_what_of_a_fork_s_inheritance_is_missing() {
+    let home = TestHome::new();
+    let store = home.filled();
+    let mut parent = start(&store, 1);
+    parent.append(turn("a", "first")).unwrap();
+    parent.close().unwrap();
+    let mut fork = store.fork(&source(1), &ForkPoint::Whole, new(2)).unwrap();
+    fork.close().unwrap();
+    check_index(&home, &store);
+    fs::remove_dir_all(home.file("inherited")).unwrap();
+    let report = store.verify().unwrap();
+    let [log] = &report.damaged[..] else {
+        panic!("{report:#?}");
+    };
+    assert_eq!(
+        (log.thread_id, log.path.as_str()),
+        (id(2), fork.path().as_str())
+    );
+    let damage = &log.damage[0];
+    let missing = (damage.first_ordinal, damage.next_ordinal);
+    assert_eq!(missing, (Ordinal::ZERO, Ordinal::new(6)));
+    assert_eq!(damage.why, "in inherited segment 0: the segment is missing");
+    assert_eq!(store.history(id(2)).unwrap().records.len(), 1);
+    assert!(store.find(id(2)).is_ok());
+}
+
+/// An exported fork began with the meta of the thread that it was forked from, and was imported as
+/// that one.
+#[test]
+fn an_exported_fork_is_imported_as_itself() {
+    let (home, other) = (TestHome::new(), TestHome::new());
+    let store = home.filled();
+    let mut parent = start(&store, 1);
+    parent.append(turn("a", "first")).unwrap();
+    let named = item(
+        "metadata_patch",
+        &serde_json::json!({"name": "the parent's"}),
+    );
+    parent.append(vec![vec![named]]).unwrap();
+    parent.close().unwrap();
+    let mut fork = store.fork(&source(1), &ForkPoint::Whole, new(2)).unwrap();
+    fork.append(turn("b", "second")).unwrap();
+    fork.close().unwrap();
+    let mut lines = Vec::new();
+    for record in store.history(id(2)).unwrap().exported() {
+        selvedge_codec::jsonl::render_line(record, &mut lines).unwrap();
+        lines.push(b'\n');
+    }
+    other.put("out/fork.jsonl", &lines);
+    let import = |store: &Store| {
+        let sources = import_sources(&RealDisk, &other.file("out")).unwrap();
+        store.import(&sources[0]).unwrap()
+    };
+    let imported = import(&other.store());
+    assert_eq!(
+        (imported.thread_id, imported.outcome),
+        (id(2), ImportOutcome::Imported)
+    );
+    let all = payloads(&store, 2);
+    // Without the parent's name.
+    let expected = [&all[7..8], &all[..6], &all[8..]].concat();
+    assert_eq!(payloads(&other.store(), 2), expected);
+    let summary = other.store().read_thread(id(2)).unwrap();
+    assert_eq!((summary.name, summary.cwd.as_str()), (None, "/2"));
+    assert_eq!(summary.first_user_message.as_deref(), Some("first"));
+    assert_eq!(import(&store).outcome, ImportOutcome::Present);
+    lines.extend(said(500, "more").into_bytes());
+    other.put("out/fork.jsonl", &lines);
+    assert_eq!(
+        (import(&store).outcome, import(&store).added),
+        (ImportOutcome::Continued, 0)
+    );
+    assert_eq!(payloads(&store, 2).len(), all.len() + 1);
+}
+
 /// A fork died after its folder was made, and before its file was: the next one of the same id met
 /// the folder, and would have inherited what lay in it as well.
 #[test]
@@ -467,18 +544,13 @@ impl Model {
 
     fn delete(&mut self, at: usize) {
         let Some(number) = self.any(at) else { return };
-        let path = self.store.find(id(number)).unwrap().path;
-        fs::remove_file(self.home.file(path.as_str())).unwrap();
-        remove_inherited(self.store.log_context(), id(number)).unwrap();
+        self.store.delete(id(number)).unwrap();
         self.threads.remove(&number);
     }
 
     fn archive(&self, at: usize) {
         let Some(number) = self.any(at) else { return };
-        let path = self.store.find(id(number)).unwrap().path;
-        fs::create_dir_all(self.home.file("archived_sessions")).unwrap();
-        let to = self.home.file(path.in_archive().as_str());
-        fs::rename(self.home.file(path.as_str()), to).unwrap();
+        self.store.archive(id(number)).unwrap();
     }
 
     fn take(&mut self, step: Step) {

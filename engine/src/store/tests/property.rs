@@ -40,7 +40,7 @@ fn new() -> impl Strategy<Value = New> {
         0..12u64,
         // Few, so that many threads have equal times.
         0..4u64,
-        prop::sample::select(vec!["/a", "/a/", "/a/b", ""]),
+        prop::sample::select(vec!["/a", "/a/", "/a/b", "/a//x/../b/.", ""]),
         prop::sample::select(vec!["openai", "other"]),
         prop::sample::select(vec!["\"cli\"", "{\"subagent\":\"review\"}"]),
         prop::option::of(0..12u64),
@@ -83,7 +83,8 @@ fn query() -> impl Strategy<Value = ListQuery> {
     let filter = (
         any::<bool>(),
         any::<bool>(),
-        prop::collection::vec(prop::sample::select(vec!["/a", "/a/b/", ""]), 0..3),
+        prop::bool::weighted(0.2),
+        prop::collection::vec(prop::sample::select(vec!["/a", "/./a/b/", ""]), 0..3),
         some(&["openai", "other"]),
         some(&["cli", "subagent"]),
         prop::option::weighted(0.2, 0..12u64),
@@ -91,10 +92,21 @@ fn query() -> impl Strategy<Value = ListQuery> {
         prop::option::weighted(0.3, "[a-c1]|HELLO"),
     )
         .prop_map(
-            |(archived, include_empty, cwds, providers, sources, parent, ancestor, search)| {
+            |(
+                archived,
+                include_empty,
+                top_level_only,
+                cwds,
+                providers,
+                sources,
+                parent,
+                ancestor,
+                search,
+            )| {
                 ThreadFilter {
                     archived,
                     include_empty,
+                    top_level_only,
                     cwds: cwds.into_iter().map(str::to_owned).collect(),
                     providers,
                     sources,

@@ -1,0 +1,308 @@
+//! The subscription to a thread that has a log: what the log holds, and what comes to it.
+//!
+//! What must hold:
+//! - The log alone says what is given, so that it does not matter who writes it. A subscriber
+//!   that is slow keeps nobody waiting and is never cut off.
+//! - A look that finds nothing began after the wish to be woken, or it is repeated.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use selvedge_codec::{Ordinal, ThreadId};
+use selvedge_engine::disk::FileStat;
+use selvedge_engine::home::LogFormat;
+use selvedge_engine::log::{LogEvent, LogPosition, LogScan, read_log};
+use selvedge_engine::store::{FoundThread, Store};
+use selvedge_engine::{CorruptReason, Error, Result};
+use selvedge_store::{EventSource, ThreadEvent};
+use tokio::time::sleep;
+
+use super::{Feed, Life};
+use crate::io_pool::Running;
+use crate::selvedge::{Core, closed_readers};
+
+/// How often a log is looked at that somebody else may write.
+const POLL: Duration = Duration::from_millis(100);
+/// How often in a row a thread must not be found before it is taken for deleted: a search that a
+/// move overtakes may miss the log in both places.
+const MISSED: u32 = 2;
+
+/// Where a subscriber stands in a log.
+#[derive(Debug, Clone)]
+struct Place {
+    thread_id: ThreadId,
+    /// Where the log lies, as far as is known.
+    found: Option<FoundThread>,
+    /// Where reading goes on: at the next record, or before it.
+    position: Option<LogPosition>,
+    /// The ordinal of the next record to give: those before it were given, or not asked for.
+    next: Ordinal,
+    /// How much of the damage behind `position` was told, or not asked for.
+    told_damage: usize,
+    /// What the file was when it was read to its end. Nothing is new while it is that.
+    settled: Option<FileStat>,
+}
+
+/// What a look at the log found.
+#[derive(Debug)]
+struct Look {
+    place: Place,
+    events: VecDeque<ThreadEvent>,
+    kind: Found,
+}
+
+#[derive(Debug)]
+enum Found {
+    /// A log, with or without something new.
+    Log,
+    /// A log that ends before what was read of it, unless its writer is just mending it.
+    Shorter(Error),
+    /// No log.
+    Nothing,
+}
+
+/// A look that is being taken.
+#[derive(Debug)]
+struct Looking {
+    running: Running<Result<Look>>,
+    /// Whether nothing can come to the log after it.
+    is_last: bool,
+}
+
+/// A subscriber's end of a log. It keeps the home open.
+#[derive(Debug)]
+pub(crate) struct LogEvents {
+    core: Arc<Core>,
+    feed: Arc<Feed>,
+    place: Place,
+    ready: VecDeque<ThreadEvent>,
+    looking: Option<Looking>,
+    missed: u32,
+    is_over: bool,
+}
+
+impl LogEvents {
+    /// The records of a thread from `from` on. `found` is where its log lies, or will lie.
+    pub(crate) fn new(
+        core: Arc<Core>,
+        subscribed: (ThreadId, Ordinal),
+        found: FoundThread,
+    ) -> Self {
+        let (thread_id, from) = subscribed;
+        Self {
+            feed: core.feeds.of(thread_id),
+            core,
+            place: Place {
+                thread_id,
+                found: Some(found),
+                position: None,
+                next: from,
+                told_damage: 0,
+                settled: None,
+            },
+            ready: VecDeque::new(),
+            looking: None,
+            missed: 0,
+            is_over: false,
+        }
+    }
+
+    /// Begins a look, unless one was begun by an earlier call.
+    async fn begin(&mut self) -> Result<()> {
+        if self.looking.is_some() {
+            return Ok(());
+        }
+        let is_last = *self.core.threads_ended.borrow();
+        let readers = Arc::clone(&self.core.readers);
+        let turn = readers.acquire_owned().await.map_err(closed_readers)?;
+        let (store, feed) = (Arc::clone(&self.core.store), Arc::clone(&self.feed));
+        let place = self.place.clone();
+        let look = move || {
+            let _turn = turn;
+            look(&store, &feed, place)
+        };
+        let running = self.core.pool.submit(look).await;
+        self.looking = Some(Looking { running, is_last });
+        Ok(())
+    }
+
+    /// Takes in what a look found. Returns whether there is something to give, or nothing more
+    /// ever will be.
+    fn take(&mut self, looked: Result<Look>, is_last: bool) -> Result<bool> {
+        let Look {
+            place,
+            events,
+            kind,
+        } = looked?;
+        self.place = place;
+        self.ready = events;
+        if !self.ready.is_empty() {
+            self.missed = 0;
+            return Ok(true);
+        }
+        let life = self.feed.life();
+        self.is_over = is_last || life == Life::Deleted;
+        match kind {
+            Found::Log => self.missed = 0,
+            Found::Shorter(error) if life == Life::Cold => return Err(error),
+            Found::Shorter(_) => {}
+            Found::Nothing => {
+                self.missed = self.missed.saturating_add(1);
+                // A live thread's log may still have to be made.
+                self.is_over |= life != Life::Live && self.missed >= MISSED;
+            }
+        }
+        Ok(self.is_over)
+    }
+
+    /// Whether only this store can change the log, and so will say when.
+    fn is_told(&self) -> bool {
+        let is_native = |found: &FoundThread| found.format == LogFormat::Native;
+        self.feed.life() == Life::Live
+            && self.place.found.as_ref().is_some_and(is_native)
+            && (self.place.settled.is_some() || self.place.position.is_none())
+    }
+
+    async fn advance(&mut self) -> Result<()> {
+        let feed = Arc::clone(&self.feed);
+        let mut woken = pin!(feed.woken());
+        woken.as_mut().enable();
+        let began_here = self.looking.is_none();
+        self.begin().await?;
+        let Some(looking) = &mut self.looking else {
+            return Ok(());
+        };
+        let (looked, is_last) = ((&mut looking.running).await, looking.is_last);
+        self.looking = None;
+        if self.take(looked.and_then(|look| look), is_last)? || !began_here {
+            return Ok(());
+        }
+        let is_told = self.is_told();
+        let mut ended = self.core.threads_ended.subscribe();
+        let has_ended = async { drop(ended.wait_for(|ended| *ended).await) };
+        tokio::select! {
+            () = woken => {}
+            () = sleep(POLL), if !is_told => {}
+            () = has_ended => {}
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EventSource for LogEvents {
+    async fn next(&mut self) -> Result<Option<ThreadEvent>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.is_over {
+                return Ok(None);
+            }
+            if let Err(error) = self.advance().await {
+                self.is_over = true;
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Reads what is new in the log, as far as it may be shown. Blocks.
+fn look(store: &Store, feed: &Feed, mut place: Place) -> Result<Look> {
+    let expected = place.found.clone();
+    for _ in 0..MISSED {
+        let Some(found) = locate(store, &mut place)? else {
+            break;
+        };
+        let context = store.log_context();
+        let file = context.home.log_file(&found.path);
+        let scan = match context.disk.stat(&file) {
+            Ok(stat) if place.settled == Some(stat) => return Ok(nothing(place, Found::Log)),
+            Ok(_) => read_log(&*context.disk, &file, found.format, place.position),
+            Err(error) => Err(Error::io("look at", &file, error)),
+        };
+        match scan {
+            // After the bytes were read: what is among them was held before it was written.
+            Ok(scan) => return Ok(give(scan, feed.shown_upto(), place)),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                // It was moved, or is not there yet.
+                place.found = None;
+            }
+            Err(
+                error @ Error::Corrupt {
+                    why: CorruptReason::Shorter { .. },
+                    ..
+                },
+            ) => return Ok(nothing(place, Found::Shorter(error))),
+            Err(error) => return Err(error),
+        }
+    }
+    // A new thread's log will lie where it was said to.
+    place.found = expected;
+    Ok(nothing(place, Found::Nothing))
+}
+
+fn nothing(place: Place, kind: Found) -> Look {
+    Look {
+        place,
+        events: VecDeque::new(),
+        kind,
+    }
+}
+
+/// Where the log lies; `None` when there is none.
+fn locate(store: &Store, place: &mut Place) -> Result<Option<FoundThread>> {
+    if place.found.is_none() {
+        match store.find(place.thread_id) {
+            Ok(found) => place.found = Some(found),
+            Err(Error::ThreadNotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(place.found.clone())
+}
+
+/// Gives what follows the subscriber's place and may be shown.
+fn give(mut scan: LogScan, upto: Ordinal, mut place: Place) -> Look {
+    let mut events = VecDeque::new();
+    let (mut is_held, mut damaged) = (false, 0);
+    for event in &mut scan {
+        match event {
+            LogEvent::Record(record) if record.ordinal >= upto => {
+                is_held = true;
+                break;
+            }
+            LogEvent::Record(record) if record.ordinal < place.next => {}
+            LogEvent::Record(record) => {
+                place.next = record.ordinal.next();
+                events.push_back(ThreadEvent::Record(record));
+            }
+            LogEvent::Damage(damage) => {
+                damaged += 1;
+                let is_before =
+                    damage.first_ordinal < place.next && damage.next_ordinal <= place.next;
+                if damaged > place.told_damage && !is_before {
+                    place.next = place.next.max(damage.next_ordinal);
+                    events.push_back(ThreadEvent::Damage(damage));
+                }
+            }
+        }
+    }
+    if is_held {
+        place.told_damage = damaged.max(place.told_damage);
+        place.settled = None;
+    } else {
+        place.told_damage = 0;
+        place.position = Some(scan.position());
+        place.settled = scan.torn_tail().is_none().then(|| scan.stat());
+    }
+    Look {
+        place,
+        events,
+        kind: Found::Log,
+    }
+}

@@ -1,0 +1,347 @@
+//! Operations on a thread while it is live: those that append what they decide.
+//!
+//! What must hold: who asked is answered before any subscriber sees what was appended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kameo::message::{Context, Message};
+use kameo::reply::DelegatedReply;
+use selvedge_codec::view::MetadataPatch;
+use selvedge_codec::{Item, ThreadId};
+use selvedge_engine::store::{MetadataChange, Store};
+use selvedge_engine::thread::{ThreadSummary, TurnSummary};
+use selvedge_engine::{Error, Result};
+use selvedge_store::{ResumeThread, RolledBackThread, rollback_item};
+use tokio::task::Id;
+
+use super::queue::{ForkReply, State, Wanted};
+use super::{Event, Forked, Registry, Reply, send};
+use crate::feed::Gate;
+use crate::indexer::CLOSED_STORE;
+use crate::live_thread::{ThreadRef, thread_error};
+use crate::spawn;
+use crate::thread_actor::{Decide, DecideFn, ThreadEnv};
+
+/// Changes what is known of a thread.
+#[derive(Debug)]
+pub(crate) struct UpdateMetadata {
+    pub(crate) thread_id: ThreadId,
+    pub(crate) patch: MetadataPatch,
+}
+
+/// Drops the last turns of a thread.
+#[derive(Debug)]
+pub(crate) struct RollBack {
+    pub(crate) thread_id: ThreadId,
+    pub(crate) turns: u32,
+}
+
+/// Makes a thread live, records what has changed about it, and gives what is known of it.
+#[derive(Debug)]
+pub(crate) struct ResumeWith(pub(crate) ResumeThread);
+
+/// A thread that was made live, and what is known of it.
+pub(crate) type Resumed = (Arc<ThreadRef>, ThreadSummary);
+
+/// An operation that uses a live thread.
+#[derive(Debug)]
+pub(super) enum Operation {
+    Resume {
+        changes: MetadataPatch,
+        reply: Reply<Resumed>,
+    },
+    Metadata {
+        patch: MetadataPatch,
+        reply: Reply<ThreadSummary>,
+    },
+    RollBack {
+        turns: u32,
+        reply: Reply<RolledBackThread>,
+    },
+    /// A fork that is live already: what is known of it is given.
+    Forked(ForkReply),
+}
+
+/// An operation that is over.
+#[derive(Debug)]
+pub(super) struct Operated {
+    thread: Arc<ThreadRef>,
+    /// The operation, when the thread ended before it had begun.
+    again: Option<Box<Operation>>,
+}
+
+impl Operated {
+    /// The store is being shut down: the operation is not tried again.
+    pub(super) fn give_up(self) {
+        if let Some(operation) = self.again {
+            operation.fail(CLOSED_STORE);
+        }
+    }
+}
+
+impl Message<UpdateMetadata> for Registry {
+    type Reply = DelegatedReply<Result<ThreadSummary>>;
+
+    async fn handle(
+        &mut self,
+        update: UpdateMetadata,
+        ctx: &mut Context<Self, Self::Reply>,
+    ) -> Self::Reply {
+        let (delegated, reply) = ctx.reply_sender();
+        let patch = update.patch;
+        let operation = Operation::Metadata { patch, reply };
+        self.want(update.thread_id, Wanted::Use(Box::new(operation)));
+        delegated
+    }
+}
+
+impl Message<RollBack> for Registry {
+    type Reply = DelegatedReply<Result<RolledBackThread>>;
+
+    async fn handle(
+        &mut self,
+        roll_back: RollBack,
+        ctx: &mut Context<Self, Self::Reply>,
+    ) -> Self::Reply {
+        let (delegated, reply) = ctx.reply_sender();
+        let turns = roll_back.turns;
+        let operation = Operation::RollBack { turns, reply };
+        self.want(roll_back.thread_id, Wanted::Use(Box::new(operation)));
+        delegated
+    }
+}
+
+impl Message<ResumeWith> for Registry {
+    type Reply = DelegatedReply<Result<Resumed>>;
+
+    async fn handle(
+        &mut self,
+        ResumeWith(resume): ResumeWith,
+        ctx: &mut Context<Self, Self::Reply>,
+    ) -> Self::Reply {
+        let (delegated, reply) = ctx.reply_sender();
+        let changes = resume.changes;
+        let operation = Operation::Resume { changes, reply };
+        self.want(resume.thread_id, Wanted::Use(Box::new(operation)));
+        delegated
+    }
+}
+
+impl Registry {
+    /// Begins an operation on a live thread.
+    pub(super) fn operate(&mut self, operation: Operation, thread: Arc<ThreadRef>) -> Id {
+        let env = Arc::clone(&self.env);
+        let task = spawn::owned_task(&mut self.tasks, async move {
+            Event::Operated(operation.run(&env, thread).await)
+        });
+        task.id()
+    }
+
+    pub(super) fn on_operated(&mut self, task: Id, operated: Operated) {
+        let thread_id = operated.thread.shared.thread_id;
+        if let Some(live) = self.live(thread_id)
+            && Arc::ptr_eq(&live.thread, &operated.thread)
+        {
+            live.uses.retain(|used_by| *used_by != task);
+        }
+        if let Some(operation) = operated.again {
+            let entry = self.threads.entry(thread_id).or_default();
+            entry.waiting.push_front(Wanted::Use(operation));
+        }
+        self.serve(thread_id);
+    }
+
+    /// Whether anything is known of the thread.
+    pub(super) fn knows(&self, thread_id: ThreadId) -> bool {
+        self.threads
+            .get(&thread_id)
+            .is_some_and(|entry| !matches!(entry.state, State::Idle) || !entry.waiting.is_empty())
+    }
+}
+
+/// What came of an operation: its answer, and what is held back until that is sent.
+struct Done<T> {
+    answer: T,
+    gate: Option<Gate>,
+}
+
+/// Why it came to nothing.
+enum Failed {
+    /// The thread ended before anything was decided.
+    NotBegun,
+    Error(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Operation {
+    pub(super) fn fail(self, error: Error) {
+        match self {
+            Self::Resume { reply, .. } => send(reply, Err(error)),
+            Self::Metadata { reply, .. } => send(reply, Err(error)),
+            Self::RollBack { reply, .. } => send(reply, Err(error)),
+            Self::Forked(fork) => send(fork.reply, Err(error)),
+        }
+    }
+
+    async fn run(self, env: &ThreadEnv, thread: Arc<ThreadRef>) -> Operated {
+        let again = match self {
+            Self::Resume { changes, reply } => {
+                let done = change_metadata(env, &thread, &changes).await;
+                let done = done.map(|done| Done {
+                    answer: (Arc::clone(&thread), done.answer),
+                    gate: done.gate,
+                });
+                if done.is_ok() {
+                    thread.shared.keep();
+                }
+                answer(reply, done).map(|reply| Self::Resume { changes, reply })
+            }
+            Self::Metadata { patch, reply } => {
+                let done = change_metadata(env, &thread, &patch).await;
+                answer(reply, done).map(|reply| Self::Metadata { patch, reply })
+            }
+            Self::RollBack { turns, reply } => {
+                let done = roll_back(env, &thread, turns).await;
+                answer(reply, done).map(|reply| Self::RollBack { turns, reply })
+            }
+            Self::Forked(fork) => {
+                let summary = read_settled(env, thread.shared.thread_id).await;
+                let forked = summary.map(|summary| Forked {
+                    thread: Arc::clone(&thread),
+                    summary: Some(summary),
+                });
+                send(fork.reply, forked);
+                drop(fork.gate);
+                None
+            }
+        };
+        Operated {
+            thread,
+            again: again.map(Box::new),
+        }
+    }
+}
+
+/// Answers, and only then lets subscribers see what was appended. Gives the reply back when the
+/// operation is to be tried again.
+fn answer<T: Send + 'static>(reply: Reply<T>, done: Result<Done<T>, Failed>) -> Option<Reply<T>> {
+    match done {
+        Ok(done) => {
+            send(reply, Ok(done.answer));
+            drop(done.gate);
+            None
+        }
+        Err(Failed::Error(error)) => {
+            send(reply, Err(error));
+            None
+        }
+        Err(Failed::NotBegun) => Some(reply),
+    }
+}
+
+/// Has the thread's actor decide what to append, and append it, with nothing in between.
+async fn decide<T, F>(thread: &ThreadRef, decide: F) -> Result<Done<T>, Failed>
+where
+    T: Send + 'static,
+    F: FnOnce(&Store, bool) -> Result<(Vec<Item>, T)> + Send + 'static,
+{
+    let begun = Arc::new(AtomicBool::new(false));
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let begins = Arc::clone(&begun);
+    let job: DecideFn = Box::new(move |store, is_new| {
+        begins.store(true, Ordering::SeqCst);
+        let (items, decided) = decide(store, is_new)?;
+        // Who asked may be gone: it is appended all the same.
+        drop(tell.send(decided));
+        Ok(items)
+    });
+    match thread.actor.ask(Decide(job)).await {
+        Ok(gate) => match told.await {
+            Ok(answer) => Ok(Done {
+                answer,
+                gate: Some(gate),
+            }),
+            Err(_lost) => Err(Failed::Error(crate::live_thread::CLOSED_THREAD)),
+        },
+        Err(error) => match thread_error(error) {
+            Error::Closed { .. } if !begun.load(Ordering::SeqCst) => Err(Failed::NotBegun),
+            error => Err(error.into()),
+        },
+    }
+}
+
+async fn change_metadata(
+    env: &ThreadEnv,
+    thread: &ThreadRef,
+    patch: &MetadataPatch,
+) -> Result<Done<ThreadSummary>, Failed> {
+    let thread_id = thread.shared.thread_id;
+    if patch.is_empty() {
+        let answer = read_settled(env, thread_id).await?;
+        return Ok(Done { answer, gate: None });
+    }
+    let patch = patch.clone();
+    let decided = decide(thread, move |store, is_new| {
+        let change = match is_new {
+            true => MetadataChange::for_new(&patch)?,
+            false => store.prepare_metadata(thread_id, &patch)?,
+        };
+        Ok((change.items(), change))
+    })
+    .await?;
+    let change = decided.answer;
+    env.read(move |store| store.finish_metadata(thread_id, &change))
+        .await?;
+    Ok(Done {
+        answer: read_settled(env, thread_id).await?,
+        gate: decided.gate,
+    })
+}
+
+async fn roll_back(
+    env: &ThreadEnv,
+    thread: &ThreadRef,
+    asked: u32,
+) -> Result<Done<RolledBackThread>, Failed> {
+    let thread_id = thread.shared.thread_id;
+    let decided = decide(thread, move |store, is_new| {
+        let turns = match is_new {
+            true => Vec::new(),
+            false => counting_turns(store, thread_id)?,
+        };
+        let there = u32::try_from(turns.len()).unwrap_or(u32::MAX);
+        Ok((vec![rollback_item(asked, there)?], ()))
+    })
+    .await?;
+    env.settle().await?;
+    let answer = env
+        .read(move |store| {
+            Ok(RolledBackThread {
+                thread: store.read_thread(thread_id)?,
+                turns: counting_turns(store, thread_id)?,
+            })
+        })
+        .await?;
+    Ok(Done {
+        answer,
+        gate: decided.gate,
+    })
+}
+
+/// The turns that still count, oldest first.
+fn counting_turns(store: &Store, thread_id: ThreadId) -> Result<Vec<TurnSummary>> {
+    let mut turns = store.turns(thread_id)?;
+    turns.retain(|turn| !turn.rolled_back);
+    Ok(turns)
+}
+
+async fn read_settled(env: &ThreadEnv, thread_id: ThreadId) -> Result<ThreadSummary> {
+    env.settle().await?;
+    env.read(move |store| store.read_thread(thread_id)).await
+}

@@ -1,0 +1,123 @@
+//! Deleting a thread.
+//!
+//! What must hold: the thread is there, as it was, until its last log is removed, and gone with it.
+//! What lies beside that log goes before it, and what only speaks of the thread (its name beside the
+//! logs, its rows, the history that it began with) after it: nobody finds that any more, and a second try
+//! removes what a first one left. The history that a fork begins with is the fork's own: it stays when
+//! the thread that it came from is deleted.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use selvedge_codec::{ThreadId, UtcMicros};
+
+use super::Store;
+use super::logs::{ThreadLogs, is_named};
+use crate::home::{LogFormat, LogPath};
+use crate::index::{Database, Fault, Outcome, Tables, forget_thread};
+use crate::listing::forget_name;
+use crate::log::remove_inherited;
+use crate::{Error, Result};
+
+impl Store {
+    /// Deletes a thread for good: its logs wherever they lie, what recovery kept of them, the history
+    /// that it inherited, its name beside the logs and its rows. A thread that is not there (any more) is no error, and what an
+    /// interrupted try has left of it is removed.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] naming the holder while somebody writes the thread; [`Error::Io`].
+    pub fn delete(&self, id: ThreadId) -> Result<()> {
+        let _lock = self.context.locks.lock(id)?;
+        let logs = self.logs_of(id)?;
+        self.remove_logs(id, &logs)?;
+        remove_inherited(&self.context, id)?;
+        forget_name(&self.context, id)?;
+        match &self.index {
+            Some(index) => self.noted(index, self.forget_rows(index, id, &logs)),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_logs(&self, id: ThreadId, logs: &ThreadLogs) -> Result<()> {
+        let mut readable = logs.readable.iter();
+        let last = readable.next();
+        // The preferred one goes last: another log of the thread would stand up in its place.
+        let others = logs.unreadable.iter().chain(readable.rev());
+        let mut files = BTreeSet::new();
+        for path in logs.unreadable.iter().chain(&logs.readable) {
+            files.extend(self.beside(id, path)?);
+        }
+        let mut files: Vec<PathBuf> = files.into_iter().collect();
+        files.extend(others.map(|path| self.home().log_file(path)));
+        self.remove_files(&files)?;
+        match last {
+            Some(path) => self.remove_files(&[self.home().log_file(path)]),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes files, durably.
+    fn remove_files(&self, files: &[PathBuf]) -> Result<()> {
+        for file in files {
+            match self.disk().remove(file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|error| Error::io("remove", file, error))?,
+            }
+        }
+        let dirs: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+        self.sync_dirs(dirs)
+    }
+
+    /// What recovery and unpacking have left beside a log: also where the log lay before it was
+    /// archived, or after.
+    fn beside(&self, id: ThreadId, path: &LogPath) -> Result<Vec<PathBuf>> {
+        let name = path.file_name();
+        let compressed = LogFormat::CompressedJsonLines.extension();
+        let unpacked = name.strip_suffix(compressed).map(|stem| {
+            let plain = LogFormat::JsonLines.extension();
+            format!("{stem}{plain}.unpacking")
+        });
+        let torn = format!("{name}.torn-");
+        let unpacking = format!("{name}.unpacking");
+        let is_left = |entry: &str| {
+            entry.starts_with(&torn) || entry == unpacking || Some(entry) == unpacked.as_deref()
+        };
+        let mut dirs = BTreeSet::from([path.parent().to_owned()]);
+        if is_named(path, id) {
+            // A name without a time does not tell where it lay.
+            let moved = [path.in_archive(), path.out_of_archive(UtcMicros::EPOCH)];
+            dirs.extend(moved.map(|path| path.parent().to_owned()));
+        }
+        let mut left = Vec::new();
+        for dir in dirs {
+            let dir = self.home().resolve(&dir);
+            let entries = match self.disk().list(&dir) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(|error| Error::io("list", &dir, error))?,
+            };
+            let names = entries.into_iter().filter_map(|entry| entry.name.ok());
+            left.extend(
+                names
+                    .filter(|name| is_left(name))
+                    .map(|name| dir.join(name)),
+            );
+        }
+        Ok(left)
+    }
+
+    fn forget_rows(&self, index: &Database, id: ThreadId, logs: &ThreadLogs) -> Result<(), Fault> {
+        let mut paths: BTreeSet<LogPath> = logs.readable.iter().cloned().collect();
+        paths.extend(logs.unreadable.iter().cloned());
+        let is_known = index.read(|txn| {
+            Ok(!paths.is_empty() || txn.thread(id)?.is_some() || txn.name(id)?.is_some())
+        })?;
+        if !is_known {
+            return Ok(());
+        }
+        let paths: Vec<LogPath> = paths.into_iter().collect();
+        self.write(index, |txn, state| {
+            Ok(Outcome::Commit(forget_thread(txn, state, (id, &paths))?))
+        })
+    }
+}
