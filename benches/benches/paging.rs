@@ -10,15 +10,13 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use selvedge::{Item, ThreadId};
-use selvedge_benches::{ROUNDS, item, payload, user_message};
-use selvedge_engine::clock::{Clock, SystemClock};
-use selvedge_engine::log::{NewThread, ThreadLog};
-use selvedge_engine::paging::{ItemDetail, ItemQuery, TurnQuery};
-use selvedge_engine::store::{Store, StoreOptions};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use selvedge::{
+    Item, ItemDetail, ItemQuery, OpenOptions, Selvedge, StartThread, ThreadId, TurnQuery,
+};
+use selvedge_benches::{ROUNDS, item, payload, runtime, user_message};
 
 const BYTES: usize = 100 << 20;
 /// Items of 1 KiB in a turn.
@@ -51,30 +49,21 @@ fn turn(at: usize) -> Vec<Item> {
 }
 
 /// A thread of 100 MB whose history was replaced three turns before its end.
-fn long_thread(store: &Store) -> ThreadId {
-    let thread_id = ThreadId::generate();
-    let meta = format!(r#"{{"id":"{thread_id}","cwd":"/work","source":"cli"}}"#);
-    let new = NewThread {
-        thread_id,
-        created_at: SystemClock.now(),
-        meta: Item::json("session_meta", meta).unwrap(),
-    };
-    let mut log = ThreadLog::create(store.log_context().clone(), new);
+async fn long_thread(selvedge: &Selvedge) -> ThreadId {
+    let thread = selvedge.start_thread(StartThread::default()).await.unwrap();
     let turns = BYTES / (ITEMS << 10) / COMPACTION_EVERY * COMPACTION_EVERY;
     for at in 0..turns {
-        log.append(turn(at).into_iter().map(|item| vec![item]).collect())
-            .unwrap();
+        thread.append(turn(at)).await.unwrap();
     }
-    log.sync().unwrap();
-    log.close().unwrap();
-    thread_id
+    thread.shutdown().await.unwrap();
+    thread.thread_id()
 }
 
 /// The same thread as JSON lines.
-fn as_lines(store: &Store, native: ThreadId, home: &Path) -> ThreadId {
+async fn as_lines(selvedge: &Selvedge, native: ThreadId, home: &Path) -> ThreadId {
     let thread_id = ThreadId::generate();
     let mut lines = Vec::new();
-    for record in store.history(native).unwrap().records {
+    for record in selvedge.load_history(native).await.unwrap().records {
         let payload = record.payload_json().unwrap();
         let line = format!(
             "{{\"timestamp\":\"{}\",\"type\":\"{}\",\"payload\":{}}}\n",
@@ -101,15 +90,46 @@ fn raw_tail(path: &Path) -> Vec<u8> {
     tail
 }
 
+/// A page of each kind, and the model's context.
+fn pages(group: &mut BenchmarkGroup<'_, WallTime>, what: &str, selvedge: &Selvedge, id: ThreadId) {
+    let runtime = runtime();
+    group.bench_function(format!("model_context/{what}"), |bencher| {
+        bencher.iter(|| {
+            let context = runtime.block_on(selvedge.load_model_context(id)).unwrap();
+            assert!(!context.is_whole);
+            context
+        });
+    });
+    group.bench_function(format!("newest_50_items/{what}"), |bencher| {
+        bencher.iter(|| {
+            let page = selvedge.list_items(id, ItemQuery::default());
+            runtime.block_on(page).unwrap()
+        });
+    });
+    let full = TurnQuery {
+        items: ItemDetail::Full,
+        limit: 10,
+        ..TurnQuery::default()
+    };
+    for (name, query) in [("50_turns", TurnQuery::default()), ("10_full_turns", full)] {
+        group.bench_function(format!("newest_{name}/{what}"), |bencher| {
+            bencher.iter(|| {
+                let page = selvedge.list_turns(id, query.clone());
+                runtime.block_on(page).unwrap()
+            });
+        });
+    }
+}
+
 fn paging(criterion: &mut Criterion) {
+    let runtime = runtime();
     let home = tempfile::tempdir().unwrap();
-    let store = Store::open(StoreOptions::new(home.path())).unwrap();
-    let native = long_thread(&store);
-    let lines = as_lines(&store, native, home.path());
-    store.backfill(Duration::from_secs(60), &|_| ()).unwrap();
-    let path = home
-        .path()
-        .join(store.read_thread(native).unwrap().rollout_path);
+    let options = OpenOptions::new(home.path()).create(true);
+    let selvedge = runtime.block_on(Selvedge::open(options)).unwrap();
+    let native = runtime.block_on(long_thread(&selvedge));
+    let lines = runtime.block_on(as_lines(&selvedge, native, home.path()));
+    let summary = runtime.block_on(selvedge.read_thread(native)).unwrap();
+    let path = home.path().join(summary.rollout_path);
 
     let mut group = criterion.benchmark_group("paging_100mb");
     group.sample_size(20);
@@ -117,39 +137,14 @@ fn paging(criterion: &mut Criterion) {
         group.bench_function(format!("raw_tail/{round}"), |bencher| {
             bencher.iter(|| raw_tail(&path));
         });
-        for (format, thread) in [("native", native), ("lines", lines)] {
-            group.bench_function(format!("model_context/{format}/{round}"), |bencher| {
-                bencher.iter(|| {
-                    let context = store.model_context(thread).unwrap();
-                    assert!(!context.is_whole);
-                    context
-                });
-            });
-            let items = ItemQuery::default();
-            group.bench_function(format!("newest_50_items/{format}/{round}"), |bencher| {
-                bencher.iter(|| store.items_page(thread, &items).unwrap());
-            });
-            let turns = TurnQuery::default();
-            group.bench_function(format!("newest_50_turns/{format}/{round}"), |bencher| {
-                bencher.iter(|| store.turns_page(thread, &turns).unwrap());
-            });
-            let full = TurnQuery {
-                items: ItemDetail::Full,
-                limit: 10,
-                ..TurnQuery::default()
-            };
-            group.bench_function(
-                format!("newest_10_full_turns/{format}/{round}"),
-                |bencher| {
-                    bencher.iter(|| store.turns_page(thread, &full).unwrap());
-                },
-            );
-        }
+        pages(&mut group, &format!("native/{round}"), &selvedge, native);
+        pages(&mut group, &format!("json_lines/{round}"), &selvedge, lines);
     }
     group.bench_function("load_history/native", |bencher| {
-        bencher.iter(|| store.history(native).unwrap());
+        bencher.iter(|| runtime.block_on(selvedge.load_history(native)).unwrap());
     });
     group.finish();
+    runtime.block_on(selvedge.shutdown()).unwrap();
 }
 
 criterion_group!(benches, paging);
