@@ -1,4 +1,5 @@
-//! A store of one's own: a folder with one file a thread, in which each line is a batch.
+//! A store of one's own: a folder with one file a thread. Its first line tells how many records the
+//! thread inherits, and each other one is a batch.
 //!
 //! It shares nothing with the stores that Selvedge brings but the rules of the contract
 //! ([`ThreadRecords`] and its neighbours), and passes the same checks: `main` runs them. Every
@@ -82,11 +83,14 @@ impl Folder {
         let (path, is_archived) = self.find(thread_id)?;
         let text = fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
         let (mut numbering, mut records) = (Numbering::default(), Vec::new());
+        let mut lines = text.split(|byte| *byte == b'\n');
+        let inherited = lines.next().map(serde_json::from_slice::<Ordinal>);
+        let own_from = inherited.and_then(|read| read.ok()).unwrap_or_default();
         // A line that is cut off was never acknowledged: what a crash left of a batch.
-        for batch in text.split(|byte| *byte == b'\n').filter_map(parse_batch) {
+        for batch in lines.filter_map(parse_batch) {
             records.extend(numbering.batch(batch, UtcMicros::EPOCH));
         }
-        let mut thread = ThreadRecords::of(thread_id, records)?;
+        let mut thread = ThreadRecords::of(thread_id, own_from, records)?;
         thread.set_archived(is_archived);
         Ok(thread)
     }
@@ -114,6 +118,7 @@ impl Folder {
         let draft = path.with_extension("draft");
         let fail = |error| Error::io("make", &path, error);
         let mut file = File::create(&draft).map_err(fail)?;
+        write!(file, "{}", thread.own_from()).map_err(fail)?;
         write(&mut file, thread.records()).map_err(fail)?;
         fs::rename(&draft, &path).map_err(fail)?;
         sync_dir(&self.dir)?;
@@ -164,8 +169,8 @@ impl Folder {
 
     fn move_to(&mut self, thread_id: ThreadId, is_archived: bool) -> Result<ThreadSummary> {
         self.check_lasting(thread_id)?;
-        self.live.remove(&thread_id);
         let (from, _) = self.find(thread_id)?;
+        self.live.remove(&thread_id);
         let to = self.path(thread_id, is_archived);
         fs::rename(&from, &to).map_err(|error| Error::io("move", &from, error))?;
         sync_dir(&self.dir)?;

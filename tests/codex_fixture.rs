@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use selvedge::{Direction, Item, ListQuery, OpenOptions, Page, Selvedge, SortKey, ThreadFilter};
+use selvedge::{
+    Direction, Item, ListQuery, OpenOptions, Page, SearchQuery, Selvedge, SortKey, ThreadFilter,
+};
 use selvedge::{ThreadId, ThreadSummary, UtcMicros, Verification};
 use serde_json::{Value, json};
 
@@ -212,6 +214,40 @@ async fn listings_and_searches_agree() {
         BTreeSet::from(["D6", "D7", "D8"]),
         "a listed difference is gone"
     );
+    selvedge.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn searches_find_the_same_words_in_the_same_threads() {
+    let Some(fixture) = Fixture::unpack() else {
+        return;
+    };
+    let selvedge = Selvedge::open(OpenOptions::new(&fixture.home))
+        .await
+        .unwrap();
+    let searches = fixture.answers["searches"].as_object().unwrap();
+    assert!(searches.len() >= 6);
+    for (key, answer) in searches {
+        let (term, archived) = key.rsplit_once("|archived=").unwrap();
+        let mut query = SearchQuery {
+            term: term.to_owned(),
+            limit: 6,
+            ..SearchQuery::default()
+        };
+        query.filter.archived = archived.parse().unwrap();
+        let mut found = Vec::new();
+        loop {
+            let page = selvedge.search_threads(query.clone()).await.unwrap();
+            found.extend(page.hits.into_iter().map(|hit| {
+                json!({"snippet": hit.snippet, "thread_id": hit.thread.thread_id.to_string()})
+            }));
+            query.cursor = page.next_cursor;
+            if query.cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(&json!(found), answer, "{key}");
+    }
     selvedge.shutdown().await.unwrap();
 }
 

@@ -1,10 +1,20 @@
 //! The command line: what can be asked, and in which words.
 
+mod changes;
+mod threads;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use selvedge::{Direction, SortKey, ThreadId};
+
+pub(crate) use changes::{DeleteArgs, ForkArgs, NameArgs, RollbackArgs, SetArgs};
+pub(crate) use threads::{
+    ItemsArgs, LatestArgs, OccurrencesArgs, SearchArgs, ShowArgs, TailArgs, TurnsArgs, Which,
+};
 
 /// The environment variable that names the home where `--home` does not.
 pub(crate) const HOME_VARIABLE: &str = "SELVEDGE_HOME";
@@ -51,11 +61,43 @@ pub(crate) enum Verb {
     /// List threads, newest first
     List(ListArgs),
     /// Show one thread
-    Show(ThreadArg),
+    Show(ShowArgs),
     /// Print a thread's records, one JSON line each
     History(HistoryArgs),
+    /// Print a thread's records from one on, and those that follow
+    Tail(TailArgs),
+    /// List a thread's turns, newest first
+    Turns(TurnsArgs),
+    /// List a thread's records that still count, newest first
+    Items(ItemsArgs),
+    /// Find the threads in which something was said, newest first
+    Search(SearchArgs),
+    /// Find the places in a thread where something was said, oldest first
+    Occurrences(OccurrencesArgs),
+    /// Show the thread to go on with
+    Latest(LatestArgs),
+    /// Show how many tokens a thread has used
+    Usage(ThreadArg),
+    /// Print the records from which what the model sees can be rebuilt, one JSON line each
+    Context(ThreadArg),
     /// Append the items on stdin, and acknowledge each batch
     Append(AppendArgs),
+    /// Name a thread
+    Name(NameArgs),
+    /// Change what is known of a thread
+    Set(SetArgs),
+    /// Put a thread among the archived ones
+    Archive(ThreadArg),
+    /// Take a thread back from the archived ones
+    Unarchive(ThreadArg),
+    /// Delete a thread, for good
+    Delete(DeleteArgs),
+    /// Start a thread that begins with another one's history
+    Fork(ForkArgs),
+    /// Start a review of a thread, detached from it
+    Review(ThreadArg),
+    /// Drop a thread's last turns from what counts
+    Rollback(RollbackArgs),
     /// Copy JSON-lines threads into native logs of the home
     Import(ImportArgs),
     /// Write threads as JSON lines
@@ -66,6 +108,10 @@ pub(crate) enum Verb {
     Verify,
     /// Count what the home holds
     Stats,
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page of the command, or of one of its verbs
+    Man(ManArgs),
     /// The demo's writer, which the demo kills
     #[command(name = "demo-writer", hide = true)]
     DemoWriter,
@@ -134,11 +180,11 @@ pub(crate) struct ListArgs {
     /// Also threads in which no user has said anything yet
     #[arg(long)]
     pub(crate) include_empty: bool,
-    /// Only threads whose name, preview or first message contains this, whatever the case
+    /// Only threads whose name, title, preview or first message contains this, whatever the case
     #[arg(long, value_name = "TERM")]
     pub(crate) search: Option<String>,
     /// Only threads of this working directory; may be repeated
-    #[arg(long = "cwd", value_name = "DIR")]
+    #[arg(long = "cwd", value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cwds: Vec<String>,
     /// Only threads of this model provider; may be repeated
     #[arg(long = "provider", value_name = "NAME")]
@@ -146,6 +192,12 @@ pub(crate) struct ListArgs {
     /// Only threads from this source (cli, vscode, exec, subagent, ...); may be repeated
     #[arg(long = "source", value_name = "NAME")]
     pub(crate) sources: Vec<String>,
+    /// Only sub-agents that this thread started itself
+    #[arg(long, value_name = "ID")]
+    pub(crate) parent: Option<ThreadId>,
+    /// Only sub-agents below this thread, at any depth
+    #[arg(long, value_name = "ID")]
+    pub(crate) ancestor: Option<ThreadId>,
 }
 
 impl ListArgs {
@@ -244,6 +296,25 @@ pub(crate) struct IndexArgs {
     /// Forget the index and make it anew from the logs
     #[arg(long)]
     pub(crate) rebuild: bool,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+#[command(after_help = "For bash: selvedge completions bash > \
+                        ~/.local/share/bash-completion/completions/selvedge")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// `man`
+#[derive(Debug, Args)]
+#[command(after_help = "To read it: selvedge man | man -l -")]
+pub(crate) struct ManArgs {
+    /// The verb [default: the command as a whole]
+    #[arg(value_name = "VERB")]
+    pub(crate) verb: Option<String>,
 }
 
 #[cfg(test)]

@@ -83,6 +83,12 @@ pub(crate) enum CliError {
         /// What is missing.
         what: String,
     },
+    /// Whoever was asked did not say yes.
+    #[error("thread {0} stays as it is: nobody said yes")]
+    NotDeleted(ThreadId),
+    /// No thread can be gone on with.
+    #[error("there is no thread to go on with")]
+    NothingToResume,
     /// The runtime or a directory could not be made.
     #[error("{what}: {source}")]
     System {

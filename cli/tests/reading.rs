@@ -43,8 +43,7 @@ fn a_page_has_the_fields_it_promises() {
         "agent_nickname agent_path agent_role approval_mode archived_at cli_version created_at cwd \
          damaged_count first_user_message forked_from_id git_info history_mode item_count \
          memory_mode model model_provider name parent_thread_id preview reasoning_effort \
-         recency_at rollout_path source thread_id thread_source title token_usage \
-         updated_at"
+         recency_at rollout_path source thread_id thread_source title token_usage updated_at"
     );
     assert_eq!(clock["name"], "The night the clock jumps");
     assert_eq!(clock["source"], "cli");
@@ -300,4 +299,135 @@ fn a_home_that_can_keep_no_index_gives_the_same_answers() {
     assert!(run.stderr.contains("index.redb"), "{}", run.stderr);
     assert_eq!(home.run(&["history", CLOCK]).ok().json_lines().len(), 21);
     home.run(&["index"]).fails(1, "index.redb");
+}
+
+/// A JSON-lines log of a thread in which the user said something.
+fn json_lines(id: &str, more: &str, cwd: &str) -> String {
+    let source = if more.is_empty() {
+        r#""cli""#
+    } else {
+        r#"{"subagent":{"other":"x"}}"#
+    };
+    format!(
+        r#"{{"timestamp":"2026-03-02T08:30:00.012Z","type":"session_meta","payload":{{"id":"{id}","timestamp":"2026-03-02T08:30:00.000Z","cwd":{cwd:?},"source":{source}{more}}}}}
+{{"timestamp":"2026-03-02T08:30:01.514Z","type":"event_msg","payload":{{"type":"user_message","message":"hello"}}}}
+"#
+    )
+}
+
+#[test]
+fn a_thread_s_sub_agents_are_listed_by_their_parent_and_by_any_ancestor() {
+    let homes = Homes::new();
+    let home = homes.new_home("family");
+    let id = |number: u32| format!("019cad90-1c40-7a11-9c3e-00000000000{number}");
+    for (number, parent) in [(1, None), (2, Some(1)), (3, Some(1)), (4, Some(2))] {
+        let more = parent.map_or_else(String::new, |parent| {
+            format!(r#","parent_thread_id":"{}""#, id(parent))
+        });
+        let log = format!(
+            "sessions/2026/03/02/rollout-2026-03-02T08-30-00-{}.jsonl",
+            id(number)
+        );
+        let lines = json_lines(&id(number), &more, "/w");
+        common::write(&home.0.join(log), lines.as_bytes());
+    }
+    let lists = |words: &[&str]| {
+        let mut ids = ids(&home.list(words));
+        ids.sort();
+        ids
+    };
+    assert_eq!(lists(&["--parent", &id(1)]), [id(2), id(3)]);
+    assert_eq!(lists(&["--ancestor", &id(1)]), [id(2), id(3), id(4)]);
+    assert_eq!(lists(&["--ancestor", &id(2)]), [id(4)]);
+    assert_eq!(lists(&["--parent", &id(1), "--ancestor", &id(2)]).len(), 0);
+    assert_eq!(lists(&["--parent", &id(4)]).len(), 0);
+    home.run(&["list", "--parent", "x"]).fails(2, "--parent");
+}
+
+#[test]
+fn a_working_directory_is_found_from_where_one_stands() {
+    let homes = Homes::new();
+    let home = homes.new_home("here");
+    let work = homes.path("work").join("app");
+    std::fs::create_dir_all(&work).unwrap();
+    let work = work.canonicalize().unwrap();
+    let link = homes.path("link");
+    std::os::unix::fs::symlink(&work, &link).unwrap();
+    for (number, cwd) in [(1, work.as_path()), (2, &link), (3, Path::new("/other"))] {
+        let id = format!("019cad90-1c40-7a11-9c3e-00000000000{number}");
+        let log = format!("sessions/2026/03/02/rollout-2026-03-02T08-30-00-{id}.jsonl");
+        let lines = json_lines(&id, "", cwd.to_str().unwrap());
+        common::write(&home.0.join(log), lines.as_bytes());
+    }
+    let count = |dir: &Path, cwd: &str| {
+        let output = common::command()
+            .current_dir(dir)
+            .arg("--home")
+            .arg(&home.0)
+            .args(["list", "--json", "--cwd", cwd])
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        ids(&serde_json::from_slice(&output.stdout).unwrap()).len()
+    };
+    assert_eq!(count(&work, "."), 1);
+    assert_eq!(count(&work, "../app/"), 1);
+    assert_eq!(count(work.parent().unwrap(), "./app"), 1);
+    // Who names the link may mean either.
+    assert_eq!(count(link.parent().unwrap(), "link"), 2);
+    assert_eq!(count(&work, "/other/../other//."), 1);
+    assert_eq!(count(&work, ".."), 0);
+    home.run(&["list", "--cwd", ""]).fails(2, "--cwd");
+}
+
+#[test]
+fn a_thread_is_shown_by_the_path_of_its_log() {
+    use std::os::unix::ffi::OsStrExt;
+    let homes = Homes::new();
+    let home = homes.bundled();
+    let shown = home.run(&["show", CLOCK, "--json"]).ok().json();
+    let log = shown["rollout_path"].as_str().unwrap();
+    let below = log.split_once("/bundled/").unwrap().1;
+    for path in [log, below] {
+        assert_eq!(home.run(&["show", path, "--json"]).ok().json(), shown);
+    }
+    let from_here = common::command()
+        .current_dir(home.0.join("sessions/2026/03/02"))
+        .arg("--home")
+        .arg(&home.0)
+        .args(["show", "--json", log.rsplit('/').next().unwrap()])
+        .output()
+        .unwrap();
+    assert!(from_here.status.success());
+    assert_eq!(
+        serde_json::from_slice::<Value>(&from_here.stdout).unwrap(),
+        shown
+    );
+    // Outside of the home, nowhere, no log, and one whose folder is a file.
+    let outside = homes.path(CLOCK).join("x.jsonl");
+    common::write(&outside, b"{}\n");
+    let below_a_file = format!("{log}/x.jsonl");
+    for path in [
+        outside.to_str().unwrap(),
+        "sessions/nowhere.jsonl",
+        "session_index.jsonl",
+        "./sessions",
+        "/",
+        "../bundled/../x.jsonl",
+        &below_a_file,
+    ] {
+        let run = home.run(&["show", path]);
+        assert_eq!(run.stdout, "");
+        run.fails(1, "is no log of this home");
+    }
+    let no_text = common::command()
+        .arg("--home")
+        .arg(&home.0)
+        .arg("show")
+        .arg(std::ffi::OsStr::from_bytes(b"sessions/\xff.jsonl"))
+        .output()
+        .unwrap();
+    assert_eq!(no_text.status.code(), Some(1));
+    let told = String::from_utf8(no_text.stderr).unwrap();
+    assert!(told.contains("is no log of this home"), "{told}");
 }

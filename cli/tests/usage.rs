@@ -3,9 +3,7 @@
 
 mod common;
 
-use common::{ARCHIVED, CLOCK, Homes, run, write};
-
-const UNKNOWN: &str = "019c0000-0000-7000-8000-000000000000";
+use common::{ARCHIVED, CLOCK, Homes, UNKNOWN, run, write};
 
 #[test]
 fn a_wrong_command_line_ends_with_two() {
@@ -50,6 +48,24 @@ fn a_reading_verb_makes_no_home() {
         &["index"],
         &["verify"],
         &["stats"],
+        &["tail", UNKNOWN],
+        &["tail", UNKNOWN, "-f"],
+        &["turns", UNKNOWN],
+        &["items", UNKNOWN],
+        &["search", "x"],
+        &["occurrences", UNKNOWN, "x"],
+        &["latest"],
+        &["usage", UNKNOWN],
+        &["context", UNKNOWN],
+        &["name", UNKNOWN, "x"],
+        &["set", UNKNOWN, "--git-sha", "x"],
+        &["archive", UNKNOWN],
+        &["unarchive", UNKNOWN],
+        &["delete", UNKNOWN, "--yes"],
+        &["fork", UNKNOWN],
+        &["review", UNKNOWN],
+        &["rollback", UNKNOWN, "1"],
+        &["show", "sessions/x.jsonl"],
     ] {
         home.run(words).fails(1, "does not exist");
         assert!(!home.0.exists(), "{words:?}");

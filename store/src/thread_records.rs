@@ -31,8 +31,9 @@ pub struct ThreadRecords {
     thread_id: ThreadId,
     records: Vec<Record>,
     numbering: Numbering,
-    /// How many of the records are another thread's, whose history this one begins with.
-    inherited: Ordinal,
+    /// Where the thread's own records begin. Its id does not tell: what it inherits may come from a
+    /// thread that once had the same one.
+    own_from: Ordinal,
     is_archived: bool,
     folded: Folded,
 }
@@ -43,19 +44,21 @@ impl ThreadRecords {
     /// # Errors
     /// As [`ThreadRecords::of`].
     pub fn begin(thread_id: ThreadId, inherited: &[Record], meta: Item) -> Result<Self> {
-        let mut numbering = Numbering::starting_at(Ordinal::new(inherited.len() as u64));
+        let own_from = Ordinal::new(inherited.len() as u64);
+        let mut numbering = Numbering::starting_at(own_from);
         let mut records = inherited.to_vec();
         let now = meta.time.unwrap_or(UtcMicros::EPOCH);
         records.extend(numbering.batch(vec![meta], now));
-        Self::of(thread_id, records)
+        Self::of(thread_id, own_from, records)
     }
 
-    /// A thread as it was kept: all its records in their order, those included that it inherited.
+    /// A thread as it was kept: all its records in their order, of which those from `own_from` on
+    /// are its own and those before are inherited.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the ordinals have a gap, or none of the records is the thread's own
-    /// meta.
-    pub fn of(thread_id: ThreadId, records: Vec<Record>) -> Result<Self> {
+    /// [`Error::Corrupt`] when the ordinals have a gap, or the first of the thread's own records is
+    /// not its meta.
+    pub fn of(thread_id: ThreadId, own_from: Ordinal, records: Vec<Record>) -> Result<Self> {
         for (expected, record) in (0..).map(Ordinal::new).zip(&records) {
             if record.ordinal != expected {
                 let found = record.ordinal;
@@ -63,19 +66,19 @@ impl ThreadRecords {
                 return Err(corrupt(thread_id, why.into()));
             }
         }
-        let own = records
-            .iter()
-            .position(|record| is_meta_of(record, thread_id));
-        let own = own.ok_or_else(|| corrupt(thread_id, CorruptReason::NoThreadId))?;
-        let inherited = Ordinal::new(own as u64);
-        let mut numbering = Numbering::starting_at(inherited);
+        let own = usize::try_from(own_from.get()).unwrap_or(usize::MAX);
+        let meta = records.get(own);
+        if !meta.is_some_and(|meta| is_meta_of(meta, thread_id)) {
+            return Err(corrupt(thread_id, CorruptReason::NoThreadId));
+        }
+        let mut numbering = Numbering::starting_at(own_from);
         numbering.follow(records.iter().skip(own));
         let folded = Folded::of(thread_id, &records, own)?;
         Ok(Self {
             thread_id,
             records,
             numbering,
-            inherited,
+            own_from,
             is_archived: false,
             folded,
         })
@@ -91,6 +94,12 @@ impl ThreadRecords {
     #[must_use]
     pub fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    /// The ordinal of the thread's own first record: those before are inherited.
+    #[must_use]
+    pub const fn own_from(&self) -> Ordinal {
+        self.own_from
     }
 
     /// The records from an ordinal on.
@@ -154,7 +163,7 @@ impl ThreadRecords {
     pub fn history(&self) -> History {
         History {
             records: self.records.clone(),
-            own_from: self.inherited,
+            own_from: self.own_from,
             damage: Vec::new(),
             torn_tail: None,
             position: LogPosition {
@@ -208,7 +217,7 @@ impl ThreadRecords {
     /// The runtime that started the thread; "" when its meta does not say.
     #[must_use]
     pub fn originator(&self) -> String {
-        let own = self.records_from(self.inherited).first();
+        let own = self.records_from(self.own_from).first();
         match own.map(View::of) {
             Some(Ok(View::SessionMeta(meta))) => meta.originator.unwrap_or_default().into_owned(),
             _ => String::new(),

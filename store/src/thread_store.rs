@@ -174,7 +174,8 @@ pub trait ThreadStore: Send + Sync + fmt::Debug {
     /// shut down first. An archived one stays as it is.
     ///
     /// # Errors
-    /// `ThreadNotFound`; `InvalidRequest::Ephemeral`; `Conflict` while somebody else writes the
+    /// `ThreadNotFound`, also for a live thread of which nothing is kept, which stays live;
+    /// `InvalidRequest::Ephemeral`; `Conflict` while somebody else writes the
     /// thread.
     async fn archive_thread(&self, thread_id: ThreadId) -> Result<ThreadSummary>;
 

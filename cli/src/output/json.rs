@@ -1,5 +1,7 @@
 //! The JSON forms: a stable interface. Fields are added, never renamed or dropped.
 
+mod within;
+
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -11,6 +13,11 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::Result;
+
+pub(crate) use within::{
+    DeletedJson, ItemPageJson, OccurrencePageJson, RolledBackJson, SearchJson, TurnPageJson,
+    UsageJson,
+};
 
 fn as_text<S: Serializer>(time: &UtcMicros, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_str(time)

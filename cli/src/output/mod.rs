@@ -1,8 +1,11 @@
 //! The ways out: stdout for answers, stderr for what a person should know besides.
 
 pub(crate) mod json;
+pub(crate) mod record;
 pub(crate) mod table;
 pub(crate) mod text;
+pub(crate) mod thread;
+pub(crate) mod turn;
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, StdoutLock, Write};

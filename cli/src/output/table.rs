@@ -32,12 +32,8 @@ pub(crate) struct TableStyle {
 impl TableStyle {
     /// As wide as the terminal, or as fits everywhere where there is none.
     pub(crate) fn for_stdout(sort: SortKey, now: UtcMicros) -> Self {
-        let terminal = std::io::stdout()
-            .is_terminal()
-            .then(|| Table::new().width())
-            .flatten();
         Self {
-            columns: terminal.map_or(DEFAULT_COLUMNS, usize::from),
+            columns: stdout_columns(),
             sort,
             now,
         }
@@ -66,6 +62,15 @@ impl TableStyle {
             SortKey::Recency => "RECENT",
         }
     }
+}
+
+/// How many columns a line of stdout has.
+pub(crate) fn stdout_columns() -> usize {
+    let terminal = std::io::stdout()
+        .is_terminal()
+        .then(|| Table::new().width())
+        .flatten();
+    terminal.map_or(DEFAULT_COLUMNS, usize::from)
 }
 
 /// The threads as a table.

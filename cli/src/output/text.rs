@@ -98,6 +98,17 @@ pub(crate) fn short_time(time: UtcMicros, now: UtcMicros) -> String {
     }
 }
 
+/// How long something took.
+pub(crate) fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0 => format!("{ms} ms"),
+        1..60 => format!("{seconds}.{} s", ms % 1000 / 100),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
 /// A count of bytes as a person says it.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
@@ -158,6 +169,17 @@ mod tests {
         assert_eq!(at("2026-02-20T09:15:00Z"), "2026-02-20");
         assert_eq!(at("2026-03-11T00:00:00Z"), "2026-03-11");
         assert!(!short_time(UtcMicros::new(i64::MIN), now).is_empty());
+    }
+
+    #[test]
+    fn a_duration_is_said_in_the_units_that_fit() {
+        assert_eq!(duration(0), "0 ms");
+        assert_eq!(duration(999), "999 ms");
+        assert_eq!(duration(5_960), "5.9 s");
+        assert_eq!(duration(59_999), "59.9 s");
+        assert_eq!(duration(200_000), "3 min 20 s");
+        assert_eq!(duration(7_500_000), "2 h 5 min");
+        assert!(duration(u64::MAX).ends_with(" min"));
     }
 
     #[test]

@@ -28,7 +28,11 @@ pub(crate) fn run(args: &HistoryArgs, context: &Context) -> Result<Outcome> {
     })
 }
 
-fn print<'a>(answer: &mut Answer, records: impl IntoIterator<Item = &'a Record>) -> Result<()> {
+/// Prints records, a line each.
+pub(super) fn print<'a>(
+    answer: &mut Answer,
+    records: impl IntoIterator<Item = &'a Record>,
+) -> Result<()> {
     for record in records {
         match RecordJson::of(record) {
             Ok(line) => answer.json(&line)?,
@@ -40,10 +44,20 @@ fn print<'a>(answer: &mut Answer, records: impl IntoIterator<Item = &'a Record>)
 
 /// Tells what of a log could not be read, a line each.
 pub(super) fn tell_damage(history: &History, path: &Path) {
-    let path = path.display();
     for damage in &history.damage {
-        note(format_args!("{path}: {}", describe(damage)));
+        tell_one(damage, path);
     }
+    tell_torn_tail(history, path);
+}
+
+/// Tells of one piece of damage.
+pub(super) fn tell_one(damage: &Damage, path: &Path) {
+    note(format_args!("{}: {}", path.display(), describe(damage)));
+}
+
+/// Tells what a log ends in that is no record.
+pub(super) fn tell_torn_tail(history: &History, path: &Path) {
+    let path = path.display();
     if let Some(tail) = &history.torn_tail {
         note(format_args!(
             "{path}: the log ends in {} bytes at {} of something half written: {}",

@@ -2,7 +2,7 @@
 
 use selvedge::{Clock, Coverage, ListQuery, Page, SystemClock, ThreadFilter, Verification};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, cwd};
 use crate::args::ListArgs;
 use crate::error::Result;
 use crate::output::json::PageJson;
@@ -13,7 +13,7 @@ use crate::output::{Answer, note};
 /// Prints a page of threads.
 pub(crate) fn run(args: &ListArgs, context: &Context) -> Result<Outcome> {
     context.with_home(|home| {
-        let page = home.wait(home.store().list_threads(query(args)))?;
+        let page = home.wait(home.store().list_threads(query(args)?))?;
         let mut answer = Answer::new();
         if context.json {
             answer.json(&PageJson::of(&page, &context.home)?)?;
@@ -29,15 +29,17 @@ pub(crate) fn run(args: &ListArgs, context: &Context) -> Result<Outcome> {
     })
 }
 
-fn query(args: &ListArgs) -> ListQuery {
-    ListQuery {
+fn query(args: &ListArgs) -> Result<ListQuery> {
+    Ok(ListQuery {
         filter: ThreadFilter {
             archived: args.archived,
             include_empty: args.include_empty,
-            cwds: args.cwds.clone(),
+            cwds: cwd::alternatives(&args.cwds)?,
             providers: args.providers.clone(),
             sources: args.sources.clone(),
             search: args.search.clone(),
+            parent: args.parent,
+            ancestor: args.ancestor,
             ..ThreadFilter::default()
         },
         sort: args.sort.into(),
@@ -49,7 +51,7 @@ fn query(args: &ListArgs) -> ListQuery {
         } else {
             Verification::Verified
         },
-    }
+    })
 }
 
 /// What a person must know besides the table: whether it is all, and how to go on.
@@ -57,12 +59,17 @@ fn tell_the_rest(page: &Page) {
     if page.threads.is_empty() {
         note("no thread matches");
     }
-    if let Some(cursor) = &page.next_cursor {
+    tell_cursor(page.next_cursor.as_deref());
+    tell_coverage(page.coverage);
+}
+
+/// Says how to go on.
+pub(super) fn tell_cursor(next: Option<&str>) {
+    if let Some(cursor) = next {
         note(format_args!(
             "there are more: repeat with --cursor {cursor}"
         ));
     }
-    tell_coverage(page.coverage);
 }
 
 /// Says what an answer does not cover.

@@ -1,27 +1,46 @@
 //! The verbs, one file each.
 
 mod append;
+mod archive;
+mod completions;
+mod context;
+mod cwd;
+mod delete;
 mod demo;
 mod export;
+mod fork;
 mod history;
 mod import;
 mod index;
+mod items;
+mod latest;
 mod list;
+mod man;
+mod metadata;
+mod occurrences;
+mod rollback;
+mod search;
 mod show;
 mod stats;
+mod tail;
+mod turns;
+mod usage;
 mod verify;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use selvedge::{IndexMode, OpenOptions, Selvedge, StartThread};
+use selvedge::{IndexMode, OpenOptions, Selvedge, StartThread, ThreadSummary};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Cli, HOME_VARIABLE, Verb};
 use crate::error::{CliError, Result};
-use crate::output::note;
+use crate::output::json::ThreadJson;
+use crate::output::thread::tell_thread;
+use crate::output::{Answer, note};
 
 /// How long a verb waits for the index to cover the home before it goes on with what there is.
 const INDEX_WAIT: Duration = Duration::from_secs(60);
@@ -40,14 +59,16 @@ pub(crate) enum Outcome {
 
 /// Carries out what was asked.
 pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
-    if let Verb::Demo(args) = &cli.verb {
-        return demo::run(args, cli.home.as_deref());
+    // These need no home, and the demo has its own.
+    match &cli.verb {
+        Verb::Demo(args) => return demo::run(args, cli.home.as_deref()),
+        Verb::Completions(args) => return completions::run(args),
+        Verb::Man(args) => return man::run(args),
+        _ => {}
     }
     let Some(home) = cli.home(std::env::var_os(HOME_VARIABLE)) else {
         let message = format!("no home is named: give --home DIR or set {HOME_VARIABLE}");
-        Cli::command()
-            .error(ErrorKind::MissingRequiredArgument, message)
-            .exit()
+        wrong_usage(ErrorKind::MissingRequiredArgument, message)
     };
     let context = Context {
         home: absolute(&home)?,
@@ -57,6 +78,22 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
         Verb::List(args) => list::run(args, &context),
         Verb::Show(args) => show::run(args, &context),
         Verb::History(args) => history::run(args, &context),
+        Verb::Tail(args) => tail::run(args, &context),
+        Verb::Turns(args) => turns::run(args, &context),
+        Verb::Items(args) => items::run(args, &context),
+        Verb::Search(args) => search::run(args, &context),
+        Verb::Occurrences(args) => occurrences::run(args, &context),
+        Verb::Latest(args) => latest::run(args, &context),
+        Verb::Usage(args) => usage::run(args, &context),
+        Verb::Context(args) => context::run(args, &context),
+        Verb::Name(args) => metadata::name(args, &context),
+        Verb::Set(args) => metadata::set(args, &context),
+        Verb::Archive(args) => archive::archive(args, &context),
+        Verb::Unarchive(args) => archive::unarchive(args, &context),
+        Verb::Delete(args) => delete::run(args, &context),
+        Verb::Fork(args) => fork::fork(args, &context),
+        Verb::Review(args) => fork::review(args, &context),
+        Verb::Rollback(args) => rollback::run(args, &context),
         Verb::Append(args) => append::run(args, &context),
         Verb::Import(args) => import::run(args, &context),
         Verb::Export(args) => export::run(args, &context),
@@ -65,8 +102,13 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
         Verb::Stats => stats::run(&context),
         Verb::DemoWriter => demo::write_until_killed(&context),
         // Taken above, before a home was asked for.
-        Verb::Demo(args) => demo::run(args, Some(&context.home)),
+        Verb::Demo(_) | Verb::Completions(_) | Verb::Man(_) => Ok(Outcome::Fine),
     }
+}
+
+/// Ends the command as the command line's parser does where it finds a mistake itself.
+fn wrong_usage(kind: ErrorKind, message: impl Display) -> ! {
+    Cli::command().error(kind, message).exit()
 }
 
 /// What every verb is told.
@@ -106,6 +148,18 @@ impl Context {
     /// Opens the home for a verb that may begin one.
     pub(crate) fn with_new_home<T>(&self, work: impl FnOnce(&OpenHome) -> Result<T>) -> Result<T> {
         OpenHome::open(self, self.options().create(true))?.close_after(work)
+    }
+
+    /// Answers with a thread.
+    pub(crate) fn answer_thread(&self, thread: &ThreadSummary) -> Result<Outcome> {
+        let mut answer = Answer::new();
+        if self.json {
+            answer.json(&ThreadJson::of(thread, &self.home)?)?;
+        } else {
+            tell_thread(thread, &self.home, &mut answer)?;
+        }
+        answer.finish()?;
+        Ok(Outcome::Fine)
     }
 
     fn options(&self) -> OpenOptions {
@@ -173,6 +227,11 @@ impl OpenHome {
         operation: impl Future<Output = selvedge::Result<T>>,
     ) -> Result<T> {
         Ok(self.runtime.block_on(operation)?)
+    }
+
+    /// Waits for what a verb does with several of them.
+    pub(crate) fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.runtime.block_on(work)
     }
 }
 

@@ -1,73 +1,32 @@
 //! `show`: one thread.
 
-use selvedge::ThreadSummary;
+use std::path::{Path, PathBuf};
 
-use super::{Context, Outcome};
-use crate::args::ThreadArg;
+use selvedge::RealDisk;
+
+use super::{Context, Outcome, absolute};
+use crate::args::{ShowArgs, Which};
 use crate::error::Result;
-use crate::output::Answer;
-use crate::output::json::ThreadJson;
-use crate::output::text::one_line;
-
-/// Where the values begin.
-const LABEL_COLUMNS: usize = 17;
+use crate::files;
 
 /// Prints what is known of a thread.
-pub(crate) fn run(args: &ThreadArg, context: &Context) -> Result<Outcome> {
+pub(crate) fn run(args: &ShowArgs, context: &Context) -> Result<Outcome> {
     context.with_home(|home| {
-        let thread = home.wait(home.store().read_thread(args.thread_id))?;
-        let mut answer = Answer::new();
-        if context.json {
-            answer.json(&ThreadJson::of(&thread, &context.home)?)?;
-        } else {
-            for (label, value) in lines(&thread, context) {
-                answer.line(format_args!("{label:<LABEL_COLUMNS$}{}", one_line(&value)))?;
+        let thread = match &args.which {
+            Which::Id(id) => home.wait(home.store().read_thread(*id))?,
+            Which::Log(path) => {
+                let path = where_it_is(path)?;
+                home.wait(home.store().read_thread_by_path(&path))?
             }
-        }
-        answer.finish()?;
-        Ok(Outcome::Fine)
+        };
+        context.answer_thread(&thread)
     })
 }
 
-/// What is known, in the order a person asks for it.
-fn lines(thread: &ThreadSummary, context: &Context) -> Vec<(&'static str, String)> {
-    let git = thread.git_info.clone().unwrap_or_default();
-    let id = |id: Option<selvedge::ThreadId>| id.map(|id| id.to_string());
-    let known = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let damaged = (thread.damaged_count > 0).then(|| thread.damaged_count.to_string());
-    let log = context.home.join(&thread.rollout_path);
-    [
-        ("thread", Some(thread.thread_id.to_string())),
-        ("name", known(&thread.name)),
-        ("title", known(&thread.title)),
-        ("about", Some(thread.preview.clone())),
-        ("cwd", Some(thread.cwd.clone())),
-        ("created", Some(thread.created_at.to_string())),
-        ("updated", Some(thread.updated_at.to_string())),
-        ("archived", thread.archived_at.map(|time| time.to_string())),
-        ("records", Some(thread.item_count.to_string())),
-        ("damaged", damaged),
-        ("provider", known(&thread.model_provider)),
-        ("model", known(&thread.model)),
-        ("effort", known(&thread.reasoning_effort)),
-        ("approval", known(&thread.approval_mode)),
-        ("source", Some(thread.source.clone())),
-        ("started by", known(&thread.thread_source)),
-        ("written by", known(&thread.cli_version)),
-        ("branch", known(&git.branch)),
-        ("commit", known(&git.commit_hash)),
-        ("repository", known(&git.repository_url)),
-        ("forked from", id(thread.forked_from_id)),
-        ("parent", id(thread.parent_thread_id)),
-        ("agent", known(&thread.agent_nickname)),
-        ("agent role", known(&thread.agent_role)),
-        ("agent path", known(&thread.agent_path)),
-        ("memory", Some(thread.memory_mode.clone())),
-        ("history", Some(thread.history_mode.clone())),
-        ("tokens", known(&thread.token_usage)),
-        ("log", Some(log.to_string_lossy().into_owned())),
-    ]
-    .into_iter()
-    .filter_map(|(label, value)| Some((label, value?)))
-    .collect()
+/// The path from the root where it leads somewhere from here, otherwise as it was given: below the
+/// home.
+fn where_it_is(path: &Path) -> Result<PathBuf> {
+    let from_here = absolute(path)?;
+    let is_here = files::exists(&RealDisk, &from_here).unwrap_or(false);
+    Ok(if is_here { from_here } else { path.to_owned() })
 }

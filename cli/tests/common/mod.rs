@@ -150,6 +150,11 @@ impl Home {
         acks[0]["thread_id"].as_str().unwrap().to_owned()
     }
 
+    /// Appends these lines to a thread.
+    pub fn append(&self, id: &str, lines: &str) {
+        self.run_with(&["append", id], lines.as_bytes()).ok();
+    }
+
     /// Every file below the home with its bytes, in order.
     pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files = Vec::new();
@@ -207,6 +212,46 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// The bundled home, and a home of native logs with the same threads.
+pub fn both(homes: &Homes) -> [Home; 2] {
+    let bundled = homes.bundled();
+    let native = homes.new_home("native");
+    native
+        .run(&["import", bundled.0.to_str().unwrap(), "--json"])
+        .ok();
+    [bundled, native]
+}
+
+pub fn fields(value: &Value) -> Vec<&str> {
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+/// The lines of a table fit a terminal of the usual width.
+#[track_caller]
+pub fn fits(text: &str) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+/// The thread, as `show` has it.
+pub fn shown(home: &Home, id: &str) -> Value {
+    home.run(&["show", id, "--json"]).ok().json()
+}
+
+/// Every answer is the same once the index is made anew: it came from the logs.
+pub fn rebuilt(home: &Home) {
+    home.run(&["index", "--rebuild"]).ok();
+}
+
+/// A thread that is nowhere.
+pub const UNKNOWN: &str = "019c0000-0000-7000-8000-000000000000";
 
 /// The bundled home's threads.
 pub const CLOCK: &str = "019cad90-1c40-7a11-9c3e-5a0f6b21d401";

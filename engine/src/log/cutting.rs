@@ -24,7 +24,7 @@ pub(crate) struct CutLog<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) file: &'a Path,
     pub(crate) format: LogFormat,
-    /// How far the log was read.
+    /// The end of a batch, not before the cut: the nearer, the less is read.
     pub(crate) known: LogPosition,
 }
 
@@ -79,15 +79,18 @@ impl CutLog<'_> {
         let mut name = *name;
         if next_ordinal < part.next_ordinal {
             let OpenPart { log, header, .. } = &open;
+            let end = LogPosition {
+                offset: name.end,
+                next_ordinal: part.next_ordinal,
+                bad_since_record: 0,
+            };
+            // Where a segment ends, an offset may be one of the segment after.
+            let is_known = self.known.next_ordinal < part.next_ordinal;
             let stretch = Stretch {
                 log,
                 seed: header.seed(),
                 first_ordinal: part.first_ordinal,
-                end: LogPosition {
-                    offset: name.end,
-                    next_ordinal: part.next_ordinal,
-                    bad_since_record: 0,
-                },
+                end: if is_known { self.known } else { end },
             };
             let end = stretch.end_of(next_ordinal)?;
             name = name_in(log, (part.segment, next_ordinal, end))?;

@@ -242,3 +242,85 @@ impl<'a> ForwardReader<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::sample_home::*;
+
+    /// Reads a log from its start and on from each of its records, in pieces that begin with this
+    /// length, as a scan of all of it reads.
+    fn check(name: &str, bytes: &[u8], first_piece: u64) {
+        let place = SampleHome::new();
+        place.write(name, bytes);
+        let format = LogFormat::of_file_name(name).unwrap();
+        let log = OpenLog::open(&RealDisk, &place.file(name), format).unwrap();
+        let mut scan = log.scan(None).unwrap();
+        let mut all = Vec::new();
+        while let Some(event) = scan.next() {
+            if let LogEvent::Record(record) = event {
+                all.push((record, scan.record_place()));
+            }
+        }
+        let first_piece = ByteLength::new(first_piece);
+        let read = |from, until| {
+            let mut reader = ForwardReader::between(&log, (from, until), first_piece).unwrap();
+            std::iter::from_fn(|| reader.next().unwrap()).collect::<Vec<_>>()
+        };
+        let end = LogScan::position(&scan);
+        assert_eq!(read(log.first_position(), end), all, "from the start");
+        for (at, (record, place)) in all.iter().enumerate() {
+            let from_here = &all[at - record.batch.index as usize..];
+            assert_eq!(read(place.start, end), from_here, "on from {place:?}");
+            let behind = from_here.iter().filter(|(_, other)| other != place);
+            let behind: Vec<_> = behind.cloned().collect();
+            assert_eq!(read(place.end, end), behind, "behind {place:?}");
+            let batch = from_here.iter().filter(|(_, other)| other == place);
+            let batch: Vec<_> = batch.cloned().collect();
+            assert_eq!(read(place.start, place.end), batch, "only {place:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn pieces_give_what_a_scan_of_all_gives(
+            samples in prop::collection::vec((0usize..40, 0u8..8, any::<bool>()), 1..14),
+            damage in prop::option::of(48usize..4000),
+            first_piece in prop::sample::select(vec![1u64, 60, 700, 1 << 16]),
+        ) {
+            let record = |size: usize| response(&"x".repeat(size * 9));
+            let batches: Vec<_> = samples
+                .iter()
+                .map(|(size, many, _)| (0..many % 3 + 1).map(|_| record(*size)).collect())
+                .collect();
+            let mut frames = native(1, &batches);
+            if let Some(byte) = damage.and_then(|at| frames.get_mut(at)) {
+                *byte ^= 0x41;
+            }
+            check("a.rlog", &frames, first_piece);
+            let mut text = Vec::new();
+            for (at, (size, how, is_explicit)) in (0u64..).zip(&samples) {
+                match how {
+                    0 => text.extend(b"\xff\n"),
+                    1 => text.extend(b"\n"),
+                    // White space behind a record is part of its line.
+                    2 => {
+                        text.extend(line(0, &record(*size), None).trim_end().bytes());
+                        text.extend(b"    \n");
+                    }
+                    _ => {
+                        let own = is_explicit.then_some(at);
+                        text.extend(line(0, &record(*size), own).bytes());
+                    }
+                }
+            }
+            check("a.jsonl", &text, first_piece);
+            text.pop();
+            check("a.jsonl", &text, first_piece);
+        }
+    }
+}

@@ -261,7 +261,7 @@ fn write_down(
 }
 
 /// The name of a segment that is inherited up to `next_ordinal`, whose batch ends at `end`.
-pub(super) fn name_in(
+pub(crate) fn name_in(
     log: &OpenLog<'_>,
     (segment, next_ordinal, end): (SegmentNumber, Ordinal, ByteOffset),
 ) -> Result<InheritedName> {

@@ -5,18 +5,39 @@
 
 use std::sync::Arc;
 
+use selvedge_codec::segment::SegmentHeader;
 use selvedge_codec::{ByteOffset, Item};
 
-use super::context::NewEntries;
+use super::context::{LogContext, NewEntries};
 use super::draft::Draft;
 use super::handle::LogHandle;
-use super::inheriting;
+use super::inheriting::{self, Inheritance};
+use super::native_writer;
 use super::tail::Tail;
-use super::thread_log::{LogState, ThreadLog};
+use super::thread_log::{LogState, NewThread, ThreadLog};
+use super::writer::Writer;
 use crate::disk::OpenMode;
 use crate::{Error, InvalidRequest, Result};
 
 impl ThreadLog {
+    /// The log of a new thread that begins with what it inherits.
+    pub(crate) fn fork(context: LogContext, new: NewThread, inheritance: Inheritance) -> Self {
+        let header = inheritance.header(new.thread_id);
+        Self {
+            writer: Writer::Native(header.seed()),
+            inheritance: Some(Box::new(inheritance)),
+            ..Self::create(context, new)
+        }
+    }
+
+    /// The header of a log that is not on disk yet.
+    pub(super) fn new_header(&self) -> SegmentHeader {
+        match &self.inheritance {
+            Some(inheritance) => inheritance.header(self.thread_id),
+            None => native_writer::first_header(self.thread_id),
+        }
+    }
+
     /// Puts a new thread on disk: its file, with header and meta, written and not synced. Does
     /// nothing for a thread that is there already.
     ///

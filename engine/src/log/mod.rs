@@ -41,6 +41,8 @@ pub(crate) use effective::still_counts;
 pub(crate) use forward::ForwardReader;
 pub use history::{History, load_history};
 pub use inherited::remove_inherited;
+#[cfg(test)]
+pub(crate) use inheriting::name_in;
 pub use numbering::Numbering;
 pub use position::{Damage, LogEvent, LogPosition, RecordPlace};
 pub(crate) use reader::OpenLog;

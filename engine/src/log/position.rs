@@ -70,7 +70,7 @@ pub enum LogEvent {
 /// Bytes of a log that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// Where they begin.
+    /// Where they begin: in the log's file, or in the inherited segment that `why` names.
     pub offset: ByteOffset,
     /// How many they are.
     pub length: ByteLength,

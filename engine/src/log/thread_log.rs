@@ -11,7 +11,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use selvedge_codec::segment::SegmentHeader;
 use selvedge_codec::{ByteLength, Item, Ordinal, ThreadId, TurnId, UtcMicros};
 
 use super::context::{LogContext, NewEntries};
@@ -113,16 +112,6 @@ impl ThreadLog {
             state: LogState::Deferred,
             meta: Some(Box::new(meta)),
             ..Self::unopened(context, thread_id)
-        }
-    }
-
-    /// The log of a new thread that begins with what it inherits.
-    pub(crate) fn fork(context: LogContext, new: NewThread, inheritance: Inheritance) -> Self {
-        let header = inheritance.header(new.thread_id);
-        Self {
-            writer: Writer::Native(header.seed()),
-            inheritance: Some(Box::new(inheritance)),
-            ..Self::create(context, new)
         }
     }
 
@@ -272,14 +261,6 @@ impl ThreadLog {
         match self.writer {
             Writer::Native(_) => Ok(()),
             Writer::Lines(_) => self.absorb_growth(),
-        }
-    }
-
-    /// The header of a log that is not on disk yet.
-    pub(super) fn new_header(&self) -> SegmentHeader {
-        match &self.inheritance {
-            Some(inheritance) => inheritance.header(self.thread_id),
-            None => native_writer::first_header(self.thread_id),
         }
     }
 

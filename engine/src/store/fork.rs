@@ -147,7 +147,7 @@ impl Store {
             disk: self.disk(),
             file: &self.home().log_file(&parent.path),
             format: thread.format,
-            known: thread.checkpoint.position,
+            known: parent.end_near(next_ordinal),
         };
         let inheritance = cut.inheritance(next_ordinal)?;
         let fork = new.thread_id;
@@ -257,6 +257,15 @@ impl Parent {
             projection,
             turns,
         }
+    }
+
+    /// The nearest known end of a batch that is not before this ordinal.
+    fn end_near(&self, next_ordinal: Ordinal) -> LogPosition {
+        let all = self.projection.thread.checkpoint.position;
+        let ends = self.turns.iter().map(|placed| placed.end);
+        ends.filter(|end| end.next_ordinal >= next_ordinal)
+            .min_by_key(|end| end.next_ordinal)
+            .unwrap_or(all)
     }
 
     /// How many of its records are inherited.

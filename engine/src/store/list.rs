@@ -1,7 +1,7 @@
 //! Listing threads.
 
 use super::around::Breadth;
-use super::{Reconcile, Store, Suspect, parallel};
+use super::{Store, Suspect, parallel};
 use crate::Result;
 use crate::home::LogPath;
 use crate::index::{
@@ -68,7 +68,7 @@ impl Store {
     /// # Errors
     /// [`crate::InvalidRequest`] for a bad cursor or page size; [`crate::Error::Io`].
     pub fn list(&self, query: &ListQuery) -> Result<Page> {
-        match self.list_by_index((query, true), &|suspects| self.reconcile(suspects)) {
+        match self.list_by_index(query, true) {
             Err(why) if self.is_of_index(&why) => scan_list(self.disk(), self.home(), query),
             done => done,
         }
@@ -76,11 +76,7 @@ impl Store {
 
     /// Reads a page, and has taken in what is wrong with it. Only for the first page of a question
     /// the home is looked around in.
-    pub(super) fn list_by_index(
-        &self,
-        (query, is_first): (&ListQuery, bool),
-        reconcile: &Reconcile<'_>,
-    ) -> Result<Page> {
+    pub(super) fn list_by_index(&self, query: &ListQuery, is_first: bool) -> Result<Page> {
         let mut outcome = match is_first {
             true => self.list_page(query)?,
             false => self.list_page_again(query)?,
@@ -89,7 +85,7 @@ impl Store {
             if outcome.suspects.is_empty() {
                 break;
             }
-            reconcile(&outcome.suspects)?;
+            self.reconcile(&outcome.suspects)?;
             outcome = self.list_page_again(query)?;
         }
         Ok(outcome.page)

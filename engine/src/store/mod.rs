@@ -53,7 +53,6 @@ pub use import::{ImportOutcome, ImportSource, Imported, import_sources};
 pub use list::ListOutcome;
 pub use metadata::MetadataChange;
 pub use read::FoundThread;
-pub use search::Reconcile;
 pub use stats::{FormatStats, StoreStats};
 pub use suspect::Suspect;
 pub use verify::{LogDamage, LogReport, RowDifference, UnreadableLog, VerifyReport};

@@ -4,12 +4,12 @@
 //! only looked through as bytes: one whose bytes can't spell the term is not parsed.
 
 use std::io;
-use std::path::PathBuf;
 
+use selvedge_codec::segment::SegmentHeader;
 use selvedge_codec::{ByteLength, ByteOffset, ThreadId, jsonl};
 
 use super::examine::is_passing;
-use super::{Store, Suspect, parallel};
+use super::{Store, parallel};
 use crate::home::{LogFormat, LogPath};
 use crate::listing::{Coverage, ListQuery, MAX_PAGE_SIZE, Page, scan_list};
 use crate::log::OpenLog;
@@ -26,8 +26,8 @@ const FIRST_CHUNK: usize = 64;
 /// A thread is worth starting for this many logs.
 const SHARE: usize = 8;
 
-/// Takes in what a read found suspect: [`Store::reconcile`], or somebody who calls it.
-pub type Reconcile<'a> = dyn Fn(&[Suspect]) -> Result<()> + 'a;
+/// However long it is.
+const WHOLE: ByteLength = ByteLength::new(u64::MAX);
 
 /// What was found in one candidate, by its place among them.
 type Outcome = (usize, Result<String>);
@@ -39,24 +39,11 @@ impl Store {
     /// [`crate::InvalidRequest`] for a bad term, cursor or page size; [`Error::Io`]. A log that
     /// can't be read is counted in the page's coverage.
     pub fn search(&self, query: &SearchQuery) -> Result<SearchPage> {
-        self.search_with(query, &|suspects| self.reconcile(suspects))
-    }
-
-    /// The same, for a caller through whom everything goes that writes the index.
-    ///
-    /// # Errors
-    /// As [`Store::search`], and as `reconcile`.
-    pub fn search_with(
-        &self,
-        query: &SearchQuery,
-        reconcile: &Reconcile<'_>,
-    ) -> Result<SearchPage> {
         let request = SearchRequest::of(query)?;
         let raw = request.needle().raw();
         let mut candidates = Candidates {
             store: self,
             query: request.candidates().clone(),
-            reconcile,
             by_index: self.index.is_some(),
             is_first: true,
         };
@@ -115,39 +102,55 @@ impl Store {
         found
     }
 
-    /// Whether the bytes of a thread's log may say the term.
+    /// Whether the bytes of a thread's log, or of what it inherits, may say the term. What can't be
+    /// made sense of here is told by whoever loads the history.
     fn may_say(&self, thread: &ThreadSummary, raw: &RawNeedle) -> Result<bool> {
-        for (file, format) in self.files_of(thread) {
-            let bytes = match OpenLog::open(self.disk(), &file, format) {
-                Ok(log) => log.read(ByteOffset::ZERO, ByteLength::new(u64::MAX))?,
-                // It was moved or removed since: whoever loads its history finds it again.
-                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                    return Ok(true);
-                }
+        let Some(path) = LogPath::new(thread.rollout_path.clone()) else {
+            return Ok(true);
+        };
+        let Some(format) = LogFormat::of_file_name(path.file_name()) else {
+            return Ok(true);
+        };
+        let log = match OpenLog::open(self.disk(), &self.home().log_file(&path), format) {
+            Ok(log) => log,
+            // It was moved or removed since.
+            Err(why) if has_vanished(&why) => return Ok(true),
+            Err(why) => return Err(why),
+        };
+        let bytes = log.read(ByteOffset::ZERO, WHOLE)?;
+        match format {
+            LogFormat::JsonLines => Ok(raw.may_be_in(&bytes)),
+            // What comes after damage is not read by anybody.
+            LogFormat::CompressedJsonLines => {
+                Ok(raw.may_be_in(&jsonl::decompress_prefix(&bytes).0))
+            }
+            LogFormat::Native if raw.may_be_in(&bytes) => Ok(true),
+            LogFormat::Native => match SegmentHeader::decode(&bytes) {
+                Ok(header) => self.may_inherit(&log, &header, raw),
+                Err(_) => Ok(true),
+            },
+        }
+    }
+
+    /// Whether the segments that a log inherits may say the term.
+    fn may_inherit(
+        &self,
+        log: &OpenLog<'_>,
+        header: &SegmentHeader,
+        raw: &RawNeedle,
+    ) -> Result<bool> {
+        for file in log.parts(header)?.into_iter().filter_map(|part| part.file) {
+            let inherited = match OpenLog::open(self.disk(), &file.path, LogFormat::Native) {
+                Ok(inherited) => inherited,
+                Err(why) if has_vanished(&why) => continue,
                 Err(why) => return Err(why),
             };
-            let may = match format {
-                LogFormat::Native | LogFormat::JsonLines => raw.may_be_in(&bytes),
-                // What comes after damage is not read by anybody.
-                LogFormat::CompressedJsonLines => {
-                    raw.may_be_in(&jsonl::decompress_prefix(&bytes).0)
-                }
-            };
-            if may {
+            let end = ByteLength::new(file.name.end.get());
+            if raw.may_be_in(&inherited.read(ByteOffset::ZERO, end)?) {
                 return Ok(true);
             }
         }
         Ok(false)
-    }
-
-    /// The files that a thread's history is in.
-    fn files_of(&self, thread: &ThreadSummary) -> Vec<(PathBuf, LogFormat)> {
-        let path = LogPath::new(thread.rollout_path.clone());
-        let own = path.and_then(|path| {
-            let format = LogFormat::of_file_name(path.file_name())?;
-            Some((self.home().log_file(&path), format))
-        });
-        own.into_iter().collect()
     }
 
     /// The places in one thread where something was said that still counts, oldest first.
@@ -159,6 +162,10 @@ impl Store {
         occurrences_in(id, &[], query)?;
         occurrences_in(id, &self.history(id)?.records, query)
     }
+}
+
+fn has_vanished(why: &Error) -> bool {
+    matches!(why, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 fn with_failures(coverage: Coverage, more: u64) -> Coverage {
@@ -182,7 +189,6 @@ fn with_failures(coverage: Coverage, more: u64) -> Coverage {
 struct Candidates<'a> {
     store: &'a Store,
     query: ListQuery,
-    reconcile: &'a Reconcile<'a>,
     by_index: bool,
     is_first: bool,
 }
@@ -192,7 +198,7 @@ impl Candidates<'_> {
     fn next(&mut self) -> Result<Page> {
         let store = self.store;
         if self.by_index {
-            match store.list_by_index((&self.query, self.is_first), self.reconcile) {
+            match store.list_by_index(&self.query, self.is_first) {
                 Err(why) if store.is_of_index(&why) => self.by_index = false,
                 done => {
                     self.is_first = false;

@@ -33,7 +33,7 @@ pub struct StoreStats {
     pub damaged: u64,
     /// How many turns, rolled back ones included.
     pub turns: u64,
-    /// How many records.
+    /// How many records. Those that forks inherit count for each thread that has them.
     pub records: u64,
     /// The native logs.
     pub native: FormatStats,

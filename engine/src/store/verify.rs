@@ -20,7 +20,7 @@ const ROUNDS: usize = 3;
 /// Bytes of a log that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogDamage {
-    /// Where they begin.
+    /// Where they begin: in the inherited segment, if `why` names one.
     pub offset: ByteOffset,
     /// How many they are.
     pub length: ByteLength,
@@ -84,7 +84,7 @@ pub struct VerifyReport {
     pub ok: bool,
     /// How many logs were read.
     pub logs: u64,
-    /// How many records they hold.
+    /// How many records they hold. Those that forks inherit count for each log that has them.
     pub records: u64,
     /// How long they are together.
     pub bytes: ByteLength,

@@ -3,7 +3,7 @@
 use selvedge_codec::view::{MetadataPatch, View};
 use selvedge_codec::{Ordinal, ThreadId};
 use selvedge_engine::paging::{ItemQuery, TurnQuery};
-use selvedge_engine::search::OccurrenceQuery;
+use selvedge_engine::search::{OccurrenceQuery, SearchQuery};
 use selvedge_engine::thread::{ForkPoint, GitInfo, ThreadSummary};
 
 use super::paging::{item_ordinals, turn_ids};
@@ -268,6 +268,13 @@ pub(super) async fn an_inherited_history_is_paged_and_searched_as_ones_own(on: S
     assert_eq!(found, [2, 3, 6, 7, 10, 11, 15, 16]);
     let context = on.store.load_model_context(fork).await.unwrap();
     assert_eq!((context.records.len(), context.is_whole), (18, true));
+    let query = SearchQuery {
+        term: "about words of 2".into(),
+        ..SearchQuery::default()
+    };
+    let found = on.store.search_threads(query).await.unwrap();
+    let found: Vec<_> = found.hits.iter().map(|hit| hit.thread.thread_id).collect();
+    assert_eq!(found, [fork], "what was said before the fork as well");
 }
 
 pub(super) async fn a_review_is_a_fork_that_says_so(on: Subject<'_>) {
@@ -288,6 +295,21 @@ pub(super) async fn a_review_is_a_fork_that_says_so(on: Subject<'_>) {
     on.append(review.thread_id, turn("review", "looks good"))
         .await;
     assert_eq!(on.history(source).await.records.len(), 11);
+}
+
+pub(super) async fn a_fork_may_take_the_id_of_a_thread_that_it_inherits_from(on: Subject<'_>) {
+    let root = on.thread_of(2).await;
+    let middle = fork_at(&on, root, ForkPoint::Whole).await.thread_id;
+    on.store.delete_thread(root).await.unwrap();
+    let mut fork = ForkThread::of(middle);
+    fork.start.thread_id = Some(root);
+    let fork = on.store.fork_thread(fork).await.unwrap();
+    assert_eq!(fork, on.read(root).await);
+    assert_eq!(fork.forked_from_id, Some(middle));
+    assert_inherits(&on, (root, middle), 10).await;
+    let own = on.history(root).await.records[10].time;
+    assert_eq!((fork.created_at, fork.updated_at), (own, own));
+    assert_eq!(fork.item_count, 11);
 }
 
 pub(super) async fn a_fork_of_a_fork_of_nothing_is_a_plain_thread(on: Subject<'_>) {

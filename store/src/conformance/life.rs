@@ -12,6 +12,8 @@ pub(super) async fn a_new_thread_is_live_and_nothing_of_it_is_kept(on: Subject<'
     on.assert_unknown(id).await;
     not_found!(on.store.resume_thread(id.into()).await);
     not_found!(on.store.fork_thread(ForkThread::of(id)).await);
+    not_found!(on.store.archive_thread(id).await);
+    not_found!(on.store.unarchive_thread(id).await);
     assert!(on.is_live(id).await, "being asked for ends no thread");
 }
 

@@ -250,6 +250,7 @@ checks! {
         what_a_fork_inherits_tells_of_its_turns_and_not_of_itself,
         an_inherited_history_is_paged_and_searched_as_ones_own,
         a_review_is_a_fork_that_says_so,
+        a_fork_may_take_the_id_of_a_thread_that_it_inherits_from,
         a_fork_of_a_fork_of_nothing_is_a_plain_thread,
     }
     search {

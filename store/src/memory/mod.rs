@@ -102,6 +102,7 @@ impl InMemoryThreadStore {
         (thread_id, is_archived): (ThreadId, bool),
     ) -> Result<ThreadSummary> {
         threads.lasting(thread_id)?;
+        threads.kept(thread_id)?;
         threads.end(thread_id);
         let thread = threads.lasting(thread_id)?;
         thread.records.set_archived(is_archived);

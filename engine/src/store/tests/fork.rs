@@ -342,6 +342,33 @@ fn a_fork_of_json_lines_copies_them_byte_for_byte() {
     packed.close().unwrap();
 }
 
+#[test]
+fn verifying_tells_what_of_a_fork_s_inheritance_is_missing() {
+    let home = TestHome::new();
+    let store = home.filled();
+    let mut parent = start(&store, 1);
+    parent.append(turn("a", "first")).unwrap();
+    parent.close().unwrap();
+    let mut fork = store.fork(&source(1), &ForkPoint::Whole, new(2)).unwrap();
+    fork.close().unwrap();
+    check_index(&home, &store);
+    fs::remove_dir_all(home.file("inherited")).unwrap();
+    let report = store.verify().unwrap();
+    let [log] = &report.damaged[..] else {
+        panic!("{report:#?}");
+    };
+    assert_eq!(
+        (log.thread_id, log.path.as_str()),
+        (id(2), fork.path().as_str())
+    );
+    let damage = &log.damage[0];
+    let missing = (damage.first_ordinal, damage.next_ordinal);
+    assert_eq!(missing, (Ordinal::ZERO, Ordinal::new(6)));
+    assert_eq!(damage.why, "in inherited segment 0: the segment is missing");
+    assert_eq!(store.history(id(2)).unwrap().records.len(), 1);
+    assert!(store.find(id(2)).is_ok());
+}
+
 /// An exported fork began with the meta of the thread that it was forked from, and was imported as
 /// that one.
 #[test]

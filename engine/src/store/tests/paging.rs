@@ -387,10 +387,11 @@ fn long_thread(turns: usize, bytes: usize) -> Vec<Sample> {
 const SLACK: u64 = 34 << 10;
 
 /// How large a turn of the long thread is, but for its small records.
-const TURN: u64 = 8 << 10;
+const TURN: usize = 8 << 10;
 
 /// Reads pages of the long thread, each with a look at how much of its log that took.
 fn check_reads(store: &Store, thread: ThreadId, disk: &CountingDisk) {
+    let own = TURN as u64;
     let has_read = |what: &str, most: u64| {
         let read = disk.take();
         assert!(read <= most, "{what} has read {read} bytes, not {most}");
@@ -408,7 +409,7 @@ fn check_reads(store: &Store, thread: ThreadId, disk: &CountingDisk) {
         }
         query.items = ItemDetail::Full;
         query.cursor = store.turns_page(thread, &query).unwrap().next_cursor;
-        has_read("a page of five turns", 5 * (TURN + 1024) + 1024);
+        has_read("a page of five turns", 5 * (own + 1024) + 1024);
         let mut query = ItemQuery {
             direction,
             limit: 10,
@@ -416,7 +417,7 @@ fn check_reads(store: &Store, thread: ThreadId, disk: &CountingDisk) {
         };
         for _ in 0..20 {
             query.cursor = store.items_page(thread, &query).unwrap().next_cursor;
-            has_read("a page of two turns' items", 2 * TURN + SLACK);
+            has_read("a page of two turns' items", 2 * own + SLACK);
         }
         let query = ItemQuery {
             turn_id: Some("300".into()),
@@ -424,15 +425,15 @@ fn check_reads(store: &Store, thread: ThreadId, disk: &CountingDisk) {
             ..query
         };
         assert_eq!(store.items_page(thread, &query).unwrap().items.len(), 5);
-        has_read("a turn's items", TURN + SLACK);
+        has_read("a turn's items", own + SLACK);
     }
     assert!(!store.model_context(thread).unwrap().is_whole);
-    has_read("the model's context", TURN + SLACK);
+    has_read("the model's context", own + SLACK);
 }
 
 #[test]
 fn each_page_reads_only_its_own_bytes() {
-    let samples = long_thread(600, TURN as usize);
+    let samples = long_thread(600, TURN);
     let batches: Vec<_> = samples.iter().map(|sample| vec![sample.clone()]).collect();
     for (name, bytes) in [(NATIVE, native(1, &batches)), (LINES, lines(&samples))] {
         let place = SampleHome::new();

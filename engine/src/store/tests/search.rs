@@ -3,13 +3,17 @@
 use std::fs;
 
 use proptest::prelude::*;
+use selvedge_codec::segment::SegmentNumber;
+use selvedge_codec::{ByteOffset, Ordinal};
 
 use super::home::{TestHome, id, line, meta, said, thread};
 use crate::disk::RealDisk;
 use crate::home::{LogFormat, LogPath};
 use crate::listing::{Coverage, ListQuery, Matcher, SortKey, ThreadFilter, scan_home, sort_key};
-use crate::log::load_history;
-use crate::sample_home::{self, Sample, SampleHome, native, rolled_back, spelled};
+use crate::log::{OpenLog, load_history, name_in};
+use crate::sample_home::{
+    self, Sample, SampleHome, native, native_segment, rolled_back, spelled, user,
+};
 use crate::search::{Needle, OccurrenceQuery, SearchHit, SearchQuery, find_in};
 use crate::store::{IndexUse, Store, StoreOptions};
 use crate::{Error, InvalidRequest};
@@ -206,6 +210,8 @@ struct New {
     format: LogFormat,
     is_archived: bool,
     samples: Vec<Sample>,
+    /// A native log inherits the first half of them.
+    is_fork: bool,
     /// Bytes of the log that are written over.
     damage: Option<(u16, u8)>,
 }
@@ -243,14 +249,34 @@ fn new() -> impl Strategy<Value = New> {
     ]);
     let samples = prop::collection::vec(saying(), 0..6);
     let damage = prop::option::weighted(0.2, any::<(u16, u8)>());
-    (format, prop::bool::weighted(0.2), samples, damage).prop_map(
-        |(format, is_archived, samples, damage)| New {
+    let bools = (prop::bool::weighted(0.2), prop::bool::weighted(0.4));
+    (format, bools, samples, damage).prop_map(
+        |(format, (is_archived, is_fork), samples, damage)| New {
             format,
             is_archived,
             samples,
+            is_fork,
             damage,
         },
     )
+}
+
+/// Puts a segment of another thread where a fork inherits it. Gives the ordinal after it.
+fn inherit(place: &SampleHome, fork: u8, samples: &[Sample]) -> u64 {
+    let batch = [&[sample_home::meta(99, "")], samples].concat();
+    let next = u64::try_from(batch.len()).unwrap();
+    let bytes = native(99, &[batch]);
+    let parent = place.write("parent.rlog", &bytes);
+    let end = ByteOffset::new(u64::try_from(bytes.len()).unwrap());
+    let what = (SegmentNumber::new(0), Ordinal::new(next), end);
+    let file = place.home().log_file(&parent);
+    let log = OpenLog::open(&RealDisk, &file, LogFormat::Native).unwrap();
+    let name = name_in(&log, what).unwrap();
+    place.write(
+        &format!("inherited/{}/{name}", sample_home::id(fork)),
+        &bytes,
+    );
+    next
 }
 
 impl New {
@@ -258,6 +284,12 @@ impl New {
         let mut samples = vec![sample_home::meta(number, "")];
         samples.extend(self.samples.iter().cloned());
         let mut bytes = match self.format {
+            LogFormat::Native if self.is_fork => {
+                let (inherited, own) = self.samples.split_at(self.samples.len() / 2);
+                let next = inherit(place, number, inherited);
+                let own = [&[sample_home::meta(number, "")], own].concat();
+                native_segment(number, (1, next), &[own])
+            }
             LogFormat::Native => native(number, &[samples]),
             _ => sample_home::lines(&samples),
         };
@@ -279,6 +311,24 @@ impl New {
         );
         place.write(&name, &bytes);
     }
+}
+
+#[test]
+fn what_a_fork_inherits_is_searched_too() {
+    let place = SampleHome::new();
+    let next = inherit(&place, 1, &[user("said before the fork")]);
+    let own = vec![sample_home::meta(1, ""), user("said after")];
+    let own = native_segment(1, (1, next), &[own]);
+    place.write(&format!("sessions/{}.rlog", sample_home::id(1)), &own);
+    let store = Store::open(StoreOptions::new(place.home().root())).unwrap();
+    store.backfill(super::home::WAIT, &|_| ()).unwrap();
+    for (term, expected) in [("BEFORE", 1), ("after", 1), ("said", 1), ("elsewhere", 0)] {
+        assert_eq!(store.search(&query(term)).unwrap().hits.len(), expected);
+    }
+    // Without it, the fork's own words are found as before.
+    fs::remove_dir_all(place.file("inherited")).unwrap();
+    assert_eq!(store.search(&query("before")).unwrap().hits.len(), 0);
+    assert_eq!(store.search(&query("after")).unwrap().hits.len(), 1);
 }
 
 /// The answer that loading every history gives, whole.
