@@ -20,7 +20,9 @@ mod moving;
 mod paging;
 mod processes;
 mod property;
+mod seams;
 mod search;
+mod strange_folders;
 
 use super::Store;
 use crate::index::{Fault, Outcome, StateRow, Tables, ThreadRow, WriteTransaction};
