@@ -201,6 +201,10 @@ pub(super) fn open_part<'d>(
         Ok(header) => header,
         Err(why) => return Ok(Err(why)),
     };
+    // A segment tells its place among the others, and begins behind the one before.
+    if header.segment != part.segment || header.first_ordinal < part.first_ordinal {
+        return Ok(Err(CodecError::SegmentReplaced));
+    }
     let mut is_replaced = false;
     if let Some((start, checksum)) = last_frame(&log, name.end)?
         && checksum != name.last_frame

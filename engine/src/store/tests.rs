@@ -8,6 +8,7 @@ mod by_path;
 mod counting_disk;
 mod crash_disk;
 mod damage;
+mod damaged_forks;
 mod fork;
 mod home;
 mod hooked_disk;
