@@ -162,7 +162,7 @@ pub enum CodecError {
     /// A segment ends before its last record.
     #[error("the segment ends early")]
     SegmentCutShort,
-    /// A segment's last record is intact, and is not the one that was inherited.
-    #[error("the segment's last record is another one than was inherited")]
+    /// A segment is intact as far as it tells, and is not the one that was inherited.
+    #[error("the segment is another one than was inherited")]
     SegmentReplaced,
 }

@@ -20,6 +20,11 @@ use crate::disk::{Disk, FileKind};
 use crate::home::{Home, InheritedName, LogFormat};
 use crate::{Error, Result};
 
+/// The ending of a file that becomes a segment once it is whole.
+pub(super) const UNFINISHED: &str = ".new";
+/// The name of records of JSON lines that are written down, until it is known what they come to.
+pub(super) const WRITTEN_DOWN: &str = "records";
+
 /// What a log inherits of one segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
@@ -64,19 +69,53 @@ impl Part {
     }
 }
 
-/// The names of the segments that lie in a folder, in their order.
-pub(super) fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<InheritedName>> {
-    let entries = match disk.list(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+/// What lies in the folder of a thread's inherited segments. A folder is one that lies there itself: a
+/// symbolic link in its place leads to what is not the thread's, and is as none.
+fn entries(disk: &dyn Disk, dir: &Path) -> Result<Vec<(String, FileKind)>> {
+    let is_none = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
+    };
+    let listed = match disk.stat(dir) {
+        Ok(stat) if stat.kind == FileKind::Directory => disk.list(dir),
+        Ok(_) => return Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    let entries = match listed {
+        Err(error) if is_none(&error) => return Ok(Vec::new()),
         entries => entries.map_err(|error| Error::io("list", dir, error))?,
     };
-    let mut names: Vec<_> = entries
+    Ok(entries
         .into_iter()
-        .filter(|entry| entry.kind == FileKind::File)
-        .filter_map(|entry| InheritedName::parse(&entry.name.ok()?))
+        .filter_map(|entry| Some((entry.name.ok()?, entry.kind)))
+        .collect())
+}
+
+/// The names of the segments that lie in a folder, in their order.
+pub(super) fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<InheritedName>> {
+    let mut names: Vec<_> = entries(disk, dir)?
+        .into_iter()
+        .filter(|(_, kind)| *kind == FileKind::File)
+        .filter_map(|(name, _)| InheritedName::parse(&name))
         .collect();
     names.sort_unstable();
     Ok(names)
+}
+
+/// The files in a folder of inherited segments that a fork has put there: segments, and what was to
+/// become one. Whatever else lies there is somebody else's.
+pub(super) fn files(disk: &dyn Disk, dir: &Path) -> Result<Vec<PathBuf>> {
+    let is_ours = |name: &str| {
+        let name = name.strip_suffix(UNFINISHED).unwrap_or(name);
+        name == WRITTEN_DOWN || InheritedName::parse(name).is_some()
+    };
+    Ok(entries(disk, dir)?
+        .into_iter()
+        .filter(|(name, kind)| *kind == FileKind::File && is_ours(name))
+        .map(|(name, _)| dir.join(name))
+        .collect())
 }
 
 /// What the log at `file`, which has this header, inherits: parts that follow each other, from
@@ -162,6 +201,10 @@ pub(super) fn open_part<'d>(
         Ok(header) => header,
         Err(why) => return Ok(Err(why)),
     };
+    // A segment tells its place among the others, and begins behind the one before.
+    if header.segment != part.segment || header.first_ordinal < part.first_ordinal {
+        return Ok(Err(CodecError::SegmentReplaced));
+    }
     let mut is_replaced = false;
     if let Some((start, checksum)) = last_frame(&log, name.end)?
         && checksum != name.last_frame
@@ -397,22 +440,32 @@ impl Iterator for InheritedScan {
 }
 
 /// Removes what a thread inherits; nothing of it may be left that needs it. Nothing to remove is
-/// fine, so that a removal that was cut short can be asked for again.
+/// fine, so that a removal that was cut short can be asked for again. What somebody else has put
+/// into the folder stays, and the folder with it.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn remove_inherited(context: &LogContext, thread_id: ThreadId) -> Result<()> {
     let disk = &*context.disk;
     let dir = context.home.resolve(&Home::inherited_dir(thread_id));
-    let entries = match disk.list(&dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(|error| Error::io("list", &dir, error))?,
-    };
-    for name in entries.into_iter().filter_map(|entry| entry.name.ok()) {
-        let path = dir.join(name);
+    if !disk
+        .stat(&dir)
+        .is_ok_and(|stat| stat.kind == FileKind::Directory)
+    {
+        return Ok(());
+    }
+    for path in files(disk, &dir)? {
         gone(disk.remove(&path)).map_err(|error| Error::io("remove", &path, error))?;
     }
-    gone(disk.remove_dir(&dir)).map_err(|error| Error::io("remove", &dir, error))?;
+    match gone(disk.remove_dir(&dir)) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            tracing::debug!(dir = %dir.display(), "something else lies among inherited segments");
+            return disk
+                .sync_dir(&dir)
+                .map_err(|error| Error::io("sync", &dir, error));
+        }
+        removed => removed.map_err(|error| Error::io("remove", &dir, error))?,
+    }
     if let Some(above) = dir.parent() {
         let synced = disk.sync_dir(above);
         synced.map_err(|error| Error::io("sync", above, error))?;

@@ -11,9 +11,9 @@ use selvedge_codec::segment::{SegmentHeader, SegmentNumber, encode_batch};
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal, Record, ThreadId};
 
 use super::context::{LogContext, NewEntries};
-use super::inherited::last_frame;
+use super::inherited::{UNFINISHED, WRITTEN_DOWN, files, last_frame};
 use super::{OpenLog, native_writer};
-use crate::disk::{Disk, OpenMode, read_range};
+use crate::disk::{Disk, FileKind, OpenMode, read_range};
 use crate::home::{Home, InheritedName, LogFormat, LogPath};
 use crate::{Error, InvalidRequest, Result};
 
@@ -96,11 +96,13 @@ pub(super) fn undo(context: &LogContext, thread_id: ThreadId) {
 
 fn fill(context: &LogContext, dir: &Path, inheritance: &Inheritance) -> Result<Vec<PathBuf>> {
     let disk = &*context.disk;
-    let there = disk
-        .list(dir)
-        .map_err(|error| Error::io("list", dir, error))?;
-    for name in there.into_iter().filter_map(|entry| entry.name.ok()) {
-        let left_over = dir.join(name);
+    let stat = disk
+        .stat(dir)
+        .map_err(|error| Error::io("look at", dir, error))?;
+    if stat.kind != FileKind::Directory {
+        return Err(Error::io("make", dir, io::ErrorKind::NotADirectory.into()));
+    }
+    for left_over in files(disk, dir)? {
         disk.remove(&left_over)
             .map_err(|error| Error::io("remove", &left_over, error))?;
     }
@@ -200,7 +202,7 @@ fn put(
     fill: &mut dyn FnMut(&dyn crate::disk::DiskFile) -> io::Result<()>,
 ) -> Result<()> {
     let mut unfinished = to.as_os_str().to_owned();
-    unfinished.push(".new");
+    unfinished.push(UNFINISHED);
     let unfinished = PathBuf::from(unfinished);
     let made = (|| {
         let file = disk.open(&unfinished, OpenMode::CreateOrOpen)?;
@@ -227,7 +229,7 @@ fn write_down(
     (thread_id, next_ordinal, records): (ThreadId, Ordinal, &[Record]),
 ) -> Result<()> {
     let header = native_writer::first_header(thread_id);
-    let written = dir.join("records");
+    let written = dir.join(WRITTEN_DOWN);
     let mut end = 0;
     let mut refused = None;
     let put = put(disk, &written, &mut |file| {

@@ -18,7 +18,7 @@ pub struct LogPosition {
 
 impl LogPosition {
     /// Where the frames of a native segment begin whose first record has this ordinal.
-    pub(super) const fn at_first_frame(first_ordinal: Ordinal) -> Self {
+    pub(crate) const fn at_first_frame(first_ordinal: Ordinal) -> Self {
         Self {
             offset: ByteOffset::new(HEADER_BYTES as u64),
             next_ordinal: first_ordinal,

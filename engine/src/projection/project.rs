@@ -75,11 +75,25 @@ impl Start {
         // Its owner appends to it. What changed without making it longer was written in place.
         let has_grown = log.stat().len > checkpoint.file_len;
         let goes_on = match log.format() {
-            LogFormat::Native => log.header()?.thread_id == base.summary.thread_id,
+            LogFormat::Native => {
+                let header = log.header()?;
+                header.thread_id == base.summary.thread_id
+                    // The same thread's, and begun anew in its place.
+                    && begins_there(header.first_ordinal, position)
+            }
             LogFormat::JsonLines => has_grown && log.is_boundary(position)?,
             LogFormat::CompressedJsonLines => false,
         };
         Ok(goes_on.then_some(Self::At(position)))
+    }
+}
+
+/// Whether a position in a native log may be one in a log that begins with this ordinal: where its
+/// own frames begin, only its first ordinal may be the next one.
+fn begins_there(first_ordinal: Ordinal, position: LogPosition) -> bool {
+    match position.offset == LogPosition::at_first_frame(first_ordinal).offset {
+        true => position.next_ordinal == first_ordinal,
+        false => position.next_ordinal > first_ordinal,
     }
 }
 

@@ -31,6 +31,7 @@ impl Store {
         let _lock = self.context.locks.lock(id)?;
         let logs = self.logs_of(id)?;
         self.remove_logs(id, &logs)?;
+        self.forget_seeds_of(id);
         remove_inherited(&self.context, id)?;
         forget_name(&self.context, id)?;
         match &self.index {

@@ -70,6 +70,10 @@ impl Seeds {
     fn forget(&mut self, path: &LogPath) {
         self.0.retain(|seed| seed.path != *path);
     }
+
+    fn forget_thread(&mut self, id: ThreadId) {
+        self.0.retain(|seed| seed.thread.summary.thread_id != id);
+    }
 }
 
 impl Store {
@@ -90,6 +94,7 @@ impl Store {
         new: NewThread,
     ) -> Result<ThreadLog> {
         self.check_is_new(source, new.thread_id)?;
+        self.forget_seeds_of(new.thread_id);
         for _ in 1..ATTEMPTS {
             match self.try_fork(source, point, new.clone()) {
                 // It was moved since it was found.
@@ -214,6 +219,11 @@ impl Store {
     /// The index has the log.
     pub(super) fn forget_seed(&self, path: &LogPath) {
         self.seeds().forget(path);
+    }
+
+    /// The thread is gone, or is about to be another one: a log of its name inherits something else.
+    pub(super) fn forget_seeds_of(&self, id: ThreadId) {
+        self.seeds().forget_thread(id);
     }
 
     /// Projects a fork that the index does not know on what it inherits.

@@ -8,6 +8,7 @@ mod by_path;
 mod counting_disk;
 mod crash_disk;
 mod damage;
+mod damaged_forks;
 mod fork;
 mod home;
 mod hooked_disk;
@@ -20,7 +21,9 @@ mod moving;
 mod paging;
 mod processes;
 mod property;
+mod seams;
 mod search;
+mod strange_folders;
 
 use super::Store;
 use crate::index::{Fault, Outcome, StateRow, Tables, ThreadRow, WriteTransaction};
