@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use selvedge_codec::jsonl::item_from_line;
-use selvedge_codec::segment::{self, FrameSeed, HEADER_BYTES, ScanEvent, ScanStart, WalkBackEvent};
+use selvedge_codec::segment::{self, FrameSeed, HEADER_BYTES, ScanEvent, ScanStart};
 use selvedge_codec::{BatchPosition, ByteLength, ByteOffset, Ordinal, Record, ThreadId};
 
 use super::inherited::{OpenPart, Part, PartFile, open_part};
 use super::inheriting::{Inheritance, Source, name_in};
-use super::reverse::walk_piece;
+use super::pieces::FramesBack;
 use super::{LogEvent, LogPosition, OpenLog};
 use crate::disk::Disk;
 use crate::home::LogFormat;
@@ -162,12 +162,12 @@ impl Stretch<'_, '_> {
 
     /// `None` where only a scan from the front tells.
     fn walk_back_to(&self, next_ordinal: Ordinal) -> Result<Option<ByteOffset>> {
-        let mut walk = walk_piece(self.log, self.seed, (self.end.offset, ByteLength::ZERO))?;
+        let mut walk = FramesBack::ending_at(self.log, self.seed, self.end.offset)?;
         let mut end = self.end.offset;
         loop {
             let batch_end = walk.whole_start();
-            match walk.next() {
-                Some(WalkBackEvent::Record(record)) => {
+            match walk.next(self.log)? {
+                Some(Ok(record)) => {
                     if walk.whole_start() != batch_end {
                         end = batch_end;
                     }
@@ -175,10 +175,7 @@ impl Stretch<'_, '_> {
                         return Ok((record.ordinal.next() == next_ordinal).then_some(end));
                     }
                 }
-                Some(WalkBackEvent::NeedMore { at_least }) => {
-                    walk = walk_piece(self.log, self.seed, (batch_end, at_least))?;
-                }
-                Some(WalkBackEvent::Damage { .. }) | None => return Ok(None),
+                Some(Err(_)) | None => return Ok(None),
             }
         }
     }

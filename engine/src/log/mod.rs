@@ -18,6 +18,7 @@ mod making;
 mod native_writer;
 mod numbering;
 mod opening;
+mod pieces;
 mod position;
 mod reader;
 pub mod recovery;

@@ -7,26 +7,15 @@
 use std::path::Path;
 
 use selvedge_codec::jsonl::{self, LineScanStart};
-use selvedge_codec::segment::{
-    FrameSeed, HEADER_BYTES, WalkBack, WalkBackEvent, WalkBackStart, walk_back,
-};
+use selvedge_codec::segment::{FrameSeed, HEADER_BYTES};
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal};
 
 use super::inherited::{OpenPart, Part, open_part};
+use super::pieces::{FIRST_PIECE, FramesBack, larger};
 use super::{LogEvent, LogPosition, OpenLog, RecordPlace};
 use crate::Result;
 use crate::disk::Disk;
 use crate::home::LogFormat;
-
-/// How much is read first: many a reader wants no more than the tail. Then twice as much each
-/// time, up to the largest piece, unless a batch or line is larger.
-const FIRST_PIECE: ByteLength = ByteLength::new(32 << 10);
-const LARGEST_PIECE: ByteLength = ByteLength::new(1 << 20);
-
-/// The piece to read after one of this length.
-fn larger(piece: ByteLength) -> ByteLength {
-    ByteLength::new(piece.get().saturating_mul(2)).min(LARGEST_PIECE)
-}
 
 /// The events of a log, newest first, read in pieces from the tail.
 #[derive(Debug)]
@@ -304,21 +293,15 @@ impl Iterator for ReverseReader<'_> {
 /// A walk over a native log's frames.
 #[derive(Debug)]
 struct Frames {
-    seed: FrameSeed,
-    /// How much was read last.
-    piece: ByteLength,
-    walk: WalkBack,
+    walk: FramesBack,
     /// Whether a record was given.
     is_begun: bool,
 }
 
 impl Frames {
     fn ending_at(log: &OpenLog<'_>, seed: FrameSeed, end: ByteOffset) -> Result<Self> {
-        let walk = walk_piece(log, seed, (end, FIRST_PIECE))?;
         Ok(Self {
-            seed,
-            piece: FIRST_PIECE,
-            walk,
+            walk: FramesBack::ending_at(log, seed, end)?,
             is_begun: false,
         })
     }
@@ -339,8 +322,8 @@ impl Frames {
 
     fn step(&mut self, log: &OpenLog<'_>, before: Option<Ordinal>) -> Result<Step> {
         loop {
-            return Ok(match self.walk.next() {
-                Some(WalkBackEvent::Record(record)) => match before {
+            return Ok(match self.walk.next(log)? {
+                Some(Ok(record)) => match before {
                     // The rest of a batch that is asked for in part.
                     Some(before) if record.ordinal >= before && !self.is_begun => continue,
                     Some(before) if record.ordinal.next() != before => Step::Unclear,
@@ -349,35 +332,11 @@ impl Frames {
                         Step::Event(LogEvent::Record(record), self.place())
                     }
                 },
-                Some(WalkBackEvent::NeedMore { at_least }) => {
-                    self.piece = at_least.max(larger(self.piece));
-                    let piece = (self.walk.whole_start(), self.piece);
-                    self.walk = walk_piece(log, self.seed, piece)?;
-                    continue;
-                }
-                Some(WalkBackEvent::Damage { .. }) => Step::Unclear,
+                Some(Err(_)) => Step::Unclear,
                 None => Step::Front,
             });
         }
     }
-}
-
-/// A walk over the piece of this length before `end`, or over a first one if that is longer.
-pub(super) fn walk_piece(
-    log: &OpenLog<'_>,
-    seed: FrameSeed,
-    (end, length): (ByteOffset, ByteLength),
-) -> Result<WalkBack> {
-    let length = length.max(FIRST_PIECE);
-    let from = ByteOffset::new(end.get().saturating_sub(length.get()));
-    let bytes = log.read(from, ByteLength::new(end.get().saturating_sub(from.get())))?;
-    Ok(walk_back(
-        bytes,
-        WalkBackStart {
-            seed,
-            offset_of_buf: from,
-        },
-    ))
 }
 
 /// A walk over lines, whose ordinals are counted down.

@@ -1,6 +1,8 @@
 //! Pages of turns and items. The rows of the index tell which turns there are and where they lie;
 //! of the log, no more is read than the page shows.
 
+use std::collections::HashMap;
+
 use selvedge_codec::{ByteLength, Ordinal, Record, ThreadId};
 
 use super::Store;
@@ -66,32 +68,25 @@ impl Store {
         let Some((row, placed)) = self.ask_index(read)? else {
             return Ok(Attempt::Unclear);
         };
-        let log = match detail {
-            ItemDetail::None => None,
-            ItemDetail::Summary | ItemDetail::Full => match self.open_log_of(&row)? {
-                Some(log) => Some(log),
-                None => return Ok(Attempt::Unclear),
-            },
-        };
-        let turns = placed.iter().map(|placed| placed.turn.clone()).collect();
-        let mut is_clear = true;
-        let mut placed = placed.iter();
-        let page = page_of_turns(request, turns, |_| {
-            let (Some(log), Some(placed)) = (&log, placed.next()) else {
-                return Ok(Vec::new());
+        let mut items = HashMap::new();
+        if detail != ItemDetail::None {
+            let Some(log) = self.open_log_of(&row)? else {
+                return Ok(Attempt::Unclear);
             };
-            match items_of_turn(log, placed)? {
-                Some(items) => Ok(items_for(detail, items)),
-                None => {
-                    is_clear = false;
-                    Ok(Vec::new())
-                }
+            let mut shown: Vec<&PlacedTurn> = placed.iter().take(request.limit()).collect();
+            if request.direction() == Direction::Descending {
+                shown.reverse();
             }
-        })?;
-        Ok(match is_clear {
-            true => Attempt::Answer(page),
-            false => Attempt::Unclear,
+            match items_of_turns(&log, (&shown, detail))? {
+                Some(found) => items = found,
+                None => return Ok(Attempt::Unclear),
+            }
+        }
+        let turns = placed.iter().map(|placed| placed.turn.clone()).collect();
+        page_of_turns(request, turns, |turn| {
+            Ok(items.remove(&turn.first_ordinal).unwrap_or_default())
         })
+        .map(Attempt::Answer)
     }
 
     /// A page of a thread's items.
@@ -308,22 +303,57 @@ fn backwards(
     Ok(Attempt::Answer(found))
 }
 
-/// All items of a turn that counts; `None` where they do not lie where its row says.
-fn items_of_turn(log: &OpenLog<'_>, placed: &PlacedTurn) -> Result<Option<Vec<Record>>> {
-    // Of a turn that lies in several files this says nothing, and then what follows is read in
-    // pieces.
-    let bytes = (placed.end.offset.get()).saturating_sub(placed.start.offset.get());
-    let piece = ByteLength::new(bytes.clamp(FIRST_PIECE.get(), LARGE_PIECE.get()));
-    let mut reader = ForwardReader::between(log, (placed.start, placed.end), piece)?;
+/// What is shown of the items of turns that count, oldest first, by the turns' first ordinals;
+/// `None` where they do not lie where their rows say. A batch that several of them share is read
+/// once.
+fn items_of_turns(
+    log: &OpenLog<'_>,
+    (turns, detail): (&[&PlacedTurn], ItemDetail),
+) -> Result<Option<HashMap<Ordinal, Vec<Record>>>> {
+    let mut items = HashMap::new();
+    for run in turns.chunk_by(|turn, next| turn.end.next_ordinal > next.start.next_ordinal) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            continue;
+        };
+        // Of a run that lies in several files this says nothing, and then what follows is read in
+        // pieces.
+        let bytes = (last.end.offset.get()).saturating_sub(first.start.offset.get());
+        let piece = ByteLength::new(bytes.clamp(FIRST_PIECE.get(), LARGE_PIECE.get()));
+        let mut reader = ForwardReader::between(log, (first.start, last.end), piece)?;
+        let mut ahead = None;
+        for placed in run {
+            let Some(found) = items_of_turn((&mut reader, &mut ahead), placed)? else {
+                return Ok(None);
+            };
+            items.insert(placed.turn.first_ordinal, items_for(detail, found));
+        }
+    }
+    Ok(Some(items))
+}
+
+/// All items of a turn; `None` where it does not lie where its row says. `ahead` is the record that
+/// was read behind the turn before, and then the one behind this turn.
+fn items_of_turn(
+    (reader, ahead): (&mut ForwardReader<'_>, &mut Option<(Record, RecordPlace)>),
+    placed: &PlacedTurn,
+) -> Result<Option<Vec<Record>>> {
     let mut items = Vec::new();
-    let mut is_first = true;
-    while let Some((record, place)) = reader.next()? {
-        if std::mem::take(&mut is_first) && place.start.next_ordinal != placed.start.next_ordinal {
-            return Ok(None);
+    let mut is_there = false;
+    loop {
+        let Some((record, place)) = ahead
+            .take()
+            .map_or_else(|| reader.next(), |it| Ok(Some(it)))?
+        else {
+            break;
+        };
+        is_there |= place.start.next_ordinal == placed.start.next_ordinal;
+        if record.ordinal > placed.turn.last_ordinal {
+            *ahead = Some((record, place));
+            break;
         }
         if placed.turn.holds(record.ordinal) && still_counts(&record, false) {
             items.push(record);
         }
     }
-    Ok((!is_first).then_some(items))
+    Ok(is_there.then_some(items))
 }

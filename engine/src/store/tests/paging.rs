@@ -462,3 +462,62 @@ fn each_page_reads_only_its_own_bytes() {
         fork.close().unwrap();
     }
 }
+
+/// A batch of many small records was read again for each of them: going backwards a frame at a
+/// time, and forwards for each of the turns that it holds.
+#[test]
+fn a_batch_of_many_records_is_read_a_few_times_at_most() {
+    const TURNS: usize = 300;
+    let batches = [
+        vec![meta(1, "")],
+        vec![record("compacted", r#"{"message":"m"}"#)],
+        long_thread(TURNS, TURN).split_off(1),
+        turn("last"),
+    ];
+    let bytes = native(1, &batches);
+    let place = SampleHome::new();
+    place.write(NATIVE, &bytes);
+    let disk = CountingDisk::default();
+    let store = Store::open(StoreOptions {
+        disk: Arc::new(disk.clone()),
+        ..StoreOptions::new(place.home().root())
+    })
+    .unwrap();
+    store.backfill(WAIT, &|_| ()).unwrap();
+    let few = 5 * bytes.len() as u64;
+    let has_read = |what: &str| {
+        let read = disk.take();
+        assert!(read <= few, "{what} has read {read} bytes, not {few}");
+    };
+    disk.take();
+    for direction in [Ascending, Descending] {
+        let query = ItemQuery {
+            direction,
+            limit: 50,
+            ..ItemQuery::default()
+        };
+        assert_eq!(store.items_page(id(1), &query).unwrap().items.len(), 50);
+        has_read("a page of items");
+        for items in [ItemDetail::Summary, ItemDetail::Full] {
+            let query = TurnQuery {
+                direction,
+                items,
+                limit: 100,
+                ..TurnQuery::default()
+            };
+            assert_eq!(store.turns_page(id(1), &query).unwrap().turns.len(), 100);
+            has_read("a page of turns");
+        }
+    }
+    let context = store.model_context(id(1)).unwrap();
+    assert!(!context.is_whole);
+    has_read("the model's context");
+    let source = ForkSource {
+        thread_id: id(1),
+        upto: None,
+    };
+    let point = ForkPoint::AfterTurn("200".into());
+    let mut fork = store.fork(&source, &point, new_thread(2)).unwrap();
+    has_read("a fork at a turn");
+    fork.close().unwrap();
+}
