@@ -23,6 +23,7 @@ mod processes;
 mod property;
 mod seams;
 mod search;
+mod stale_cursors;
 mod strange_folders;
 
 use super::Store;
