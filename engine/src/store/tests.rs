@@ -21,6 +21,7 @@ mod moving;
 mod paging;
 mod processes;
 mod property;
+mod races;
 mod seams;
 mod search;
 mod stale_cursors;
