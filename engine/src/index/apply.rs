@@ -10,7 +10,7 @@ use selvedge_codec::ThreadId;
 
 use super::database::{View, WriteTransaction};
 use super::fault::Fault;
-use super::rows::{DirRow, FailureRow, Look, PathRow, StateRow, ThreadRow};
+use super::rows::{DirRow, FailureRow, Look, PathRow, StateRow, ThreadRow, reading_of};
 use super::tables::{OrderChanges, Tables};
 use crate::home::{LogFormat, LogPath};
 use crate::listing::{SessionNames, prefer};
@@ -246,6 +246,9 @@ impl Taking<'_, '_> {
         let row = ThreadRow {
             thread: found.thread.clone(),
             outside_name,
+            reading: known
+                .filter(|_| !found.from_start)
+                .map_or_else(|| reading_of(&found.thread.checkpoint), |row| row.reading),
         };
         if known.is_some() && found.from_start {
             self.txn.remove_turns(id)?;

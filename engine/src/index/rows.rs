@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 use super::fault::Fault;
 use crate::disk::FileStat;
 use crate::home::LogPath;
+use crate::listing::Fnv;
 use crate::process::ProcessIdentity;
-use crate::projection::ProjectedThread;
+use crate::projection::{Checkpoint, ProjectedThread};
 use crate::thread::ThreadSummary;
 
 /// The version of every struct below.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 const PREFIX_BYTES: usize = 5;
 /// Without a limit a few damaged bytes could ask for all memory. No row comes near this one.
 const LIMIT: usize = 16 << 20;
@@ -94,6 +95,18 @@ pub(crate) struct ThreadRow {
     pub(crate) thread: ProjectedThread,
     /// The name that lies outside of the log; the log's own goes before it.
     pub(crate) outside_name: Option<String>,
+    /// Which reading of the log from its start this goes back to: what was read since went on there.
+    /// Where a record lies that was met in another reading proves nothing.
+    pub(crate) reading: u64,
+}
+
+/// A number for the reading of a log from its start that was made of the file as it was then.
+pub(crate) fn reading_of(checkpoint: &Checkpoint) -> u64 {
+    let mut hash = Fnv::new();
+    hash.add(&checkpoint.inode.to_be_bytes());
+    hash.add(&checkpoint.mtime_nanos.to_be_bytes());
+    hash.add(&checkpoint.file_len.get().to_be_bytes());
+    hash.get()
 }
 
 impl ThreadRow {
@@ -233,6 +246,7 @@ mod tests {
         ThreadRow {
             thread,
             outside_name: Some("outside".into()),
+            reading: 1 << 63,
         }
     }
 

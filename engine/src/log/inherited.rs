@@ -448,11 +448,13 @@ impl Iterator for InheritedScan {
 pub fn remove_inherited(context: &LogContext, thread_id: ThreadId) -> Result<()> {
     let disk = &*context.disk;
     let dir = context.home.resolve(&Home::inherited_dir(thread_id));
-    if !disk
-        .stat(&dir)
-        .is_ok_and(|stat| stat.kind == FileKind::Directory)
-    {
-        return Ok(());
+    match disk.stat(&dir) {
+        Ok(stat) if stat.kind == FileKind::Directory => {}
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+        Err(error) => {
+            return gone(Err(error)).map_err(|error| Error::io("look at", &dir, error));
+        }
     }
     for path in files(disk, &dir)? {
         gone(disk.remove(&path)).map_err(|error| Error::io("remove", &path, error))?;

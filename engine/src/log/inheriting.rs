@@ -15,6 +15,7 @@ use super::inherited::{UNFINISHED, WRITTEN_DOWN, files, last_frame};
 use super::{OpenLog, native_writer};
 use crate::disk::{Disk, FileKind, OpenMode, read_range};
 use crate::home::{Home, InheritedName, LogFormat, LogPath};
+use crate::listing::find_log;
 use crate::{Error, InvalidRequest, Result};
 
 /// How much is copied at once.
@@ -58,6 +59,20 @@ impl Inheritance {
             segment: SegmentNumber::new(last.map_or(0, |last| last.saturating_add(1))),
             first_ordinal: self.next_ordinal,
         }
+    }
+}
+
+/// Refuses a thread that has a folder of inherited segments already, and a log: the folder must not be
+/// taken for one that a dead fork has left. The thread is locked, so that nobody makes it meanwhile.
+pub(super) fn check_is_new(context: &LogContext, thread_id: ThreadId) -> Result<()> {
+    let dir = context.home.resolve(&Home::inherited_dir(thread_id));
+    if context.disk.stat(&dir).is_err() {
+        return Ok(());
+    }
+    match find_log(&*context.disk, &context.home, thread_id) {
+        Ok(_) => Err(InvalidRequest::ThreadExists(thread_id).into()),
+        Err(Error::ThreadNotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

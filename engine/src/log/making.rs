@@ -102,11 +102,16 @@ impl ThreadLog {
     }
 
     fn make_inherited(&self) -> Result<Option<NewEntries>> {
-        self.inheritance
-            .as_ref()
-            .filter(|inheritance| !inheritance.sources.is_empty())
-            .map(|inheritance| inheriting::make(&self.context, self.thread_id, inheritance))
-            .transpose()
+        let inheritance = self.inheritance.as_ref();
+        let Some(inheritance) = inheritance.filter(|inherited| !inherited.sources.is_empty())
+        else {
+            return Ok(None);
+        };
+        // A file that was left over is this log's own.
+        if !self.is_left_over {
+            inheriting::check_is_new(&self.context, self.thread_id)?;
+        }
+        inheriting::make(&self.context, self.thread_id, inheritance).map(Some)
     }
 
     /// Makes the file and writes the first bytes to it.

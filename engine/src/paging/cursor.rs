@@ -1,13 +1,13 @@
 //! Where a page of turns or items ended, as a text that a client keeps.
 //!
 //! 80 bytes in hexadecimal: version (1), kind (1), thread id (16), fingerprint of the query's filter
-//! (8), edge (1), ordinal (8); then the hint: whether there is one (1), the inode of the log (8),
+//! (8), edge (1), ordinal (8); then the hint: whether there is one (1), the reading of the log (8),
 //! and for start and end of a batch offset and ordinal (32); crc32 of all of these (4). Numbers
 //! are big-endian.
 //!
 //! The ordinal alone says where the page goes on. **The hint is only a hint**: it tells a store
-//! where in the log's file that is, as long as the file is still the same one and still holds that
-//! batch there.
+//! where in the log's file that is, as long as what it knows of the file goes back to the same reading
+//! of it from its start.
 
 use selvedge_codec::{ByteOffset, Ordinal, ThreadId};
 
@@ -39,8 +39,8 @@ pub(crate) struct CursorScope {
 /// Where in a log the batch lies that holds a cursor's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hint {
-    /// The log's file.
-    pub(crate) inode: u64,
+    /// Which reading of the log from its start it goes back to.
+    pub(crate) reading: u64,
     pub(crate) place: RecordPlace,
 }
 
@@ -75,7 +75,7 @@ impl Place {
         bytes.push(u8::from(self.hint.is_some()));
         let numbers = self.hint.map_or([0; 5], |hint| {
             [
-                hint.inode,
+                hint.reading,
                 hint.place.start.offset.get(),
                 hint.place.start.next_ordinal.get(),
                 hint.place.end.offset.get(),
@@ -140,7 +140,7 @@ fn parse(bytes: &[u8; BYTES]) -> Option<(Place, CursorScope)> {
     let [is_after] = take(&mut rest)?;
     let ordinal = Ordinal::new(u64::from_be_bytes(take(&mut rest)?));
     let [has_hint] = take(&mut rest)?;
-    let inode = u64::from_be_bytes(take(&mut rest)?);
+    let reading = u64::from_be_bytes(take(&mut rest)?);
     let place = RecordPlace {
         start: take_position(&mut rest)?,
         end: take_position(&mut rest)?,
@@ -153,7 +153,7 @@ fn parse(bytes: &[u8; BYTES]) -> Option<(Place, CursorScope)> {
     let place = Place {
         ordinal,
         is_after: flag(is_after)?,
-        hint: flag(has_hint)?.then_some(Hint { inode, place }),
+        hint: flag(has_hint)?.then_some(Hint { reading, place }),
     };
     let scope = CursorScope {
         kind,
@@ -210,7 +210,7 @@ mod tests {
     fn place() -> Place {
         Place {
             hint: Some(Hint {
-                inode: 1 << 40,
+                reading: 1 << 40,
                 place: RecordPlace {
                     start: position(48, 3),
                     end: position(99, 5),

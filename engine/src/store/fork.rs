@@ -97,8 +97,9 @@ impl Store {
         self.forget_seeds_of(new.thread_id);
         for _ in 1..ATTEMPTS {
             match self.try_fork(source, point, new.clone()) {
-                // It was moved since it was found.
+                // It was moved since it was found, or while it was looked for.
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(Error::ThreadNotFound { .. }) => {}
                 forked => return forked,
             }
         }

@@ -21,8 +21,10 @@ mod moving;
 mod paging;
 mod processes;
 mod property;
+mod races;
 mod seams;
 mod search;
+mod stale_cursors;
 mod strange_folders;
 
 use super::Store;

@@ -180,8 +180,8 @@ impl Store {
         let Some(log) = self.open_log_of(row)? else {
             return Ok(Attempt::Unclear);
         };
-        let inode = row.thread.checkpoint.inode;
-        let begin = begin_of(request, (&log, inode), bounds)?;
+        let reading = row.reading;
+        let begin = begin_of(request, (&log, reading), bounds)?;
         let found = match request.direction() {
             Direction::Ascending => forwards(&log, (begin, bounds), (request, counts))?,
             Direction::Descending => backwards(log, (begin, bounds), (request, counts))?,
@@ -191,7 +191,7 @@ impl Store {
             Attempt::Unclear => Attempt::Unclear,
             Attempt::Answer(mut found) => {
                 let cursors = request.cut(&mut found, |(record, place)| Place {
-                    hint: place.map(|place| Hint { inode, place }),
+                    hint: place.map(|place| Hint { reading, place }),
                     ..Place::at(record.ordinal)
                 });
                 Attempt::Answer(ItemPage {
@@ -217,11 +217,11 @@ struct Bounds {
     until: LogPosition,
 }
 
-/// Where to begin reading: where the cursor's hint says, as long as the log is the file that it
-/// speaks of, or else at the bounds.
+/// Where to begin reading: where the cursor's hint says, as long as what is known of the log goes back
+/// to the reading that it speaks of, or else at the bounds.
 fn begin_of(
     request: &PagingRequest,
-    (log, inode): (&OpenLog<'_>, u64),
+    (log, reading): (&OpenLog<'_>, u64),
     bounds: Bounds,
 ) -> Result<Option<LogPosition>> {
     let direction = request.direction();
@@ -232,7 +232,7 @@ fn begin_of(
     let Some(from) = request.from() else {
         return Ok(otherwise);
     };
-    let Some(hint) = from.hint.filter(|hint| hint.inode == inode) else {
+    let Some(hint) = from.hint.filter(|hint| hint.reading == reading) else {
         return Ok(otherwise);
     };
     let RecordPlace { start, end } = hint.place;
