@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use selvedge::{CodecError, Ordinal, ThreadId};
 use thiserror::Error;
 
@@ -83,6 +84,9 @@ pub(crate) enum CliError {
         /// What is missing.
         what: String,
     },
+    /// The command line can't be understood, or asks for what can't be.
+    #[error("{0}; try --help")]
+    Usage(String),
     /// Whoever was asked did not say yes.
     #[error("thread {0} stays as it is: nobody said yes")]
     NotDeleted(ThreadId),
@@ -100,8 +104,79 @@ pub(crate) enum CliError {
 }
 
 impl CliError {
+    /// A mistake on the command line.
+    pub(crate) fn usage(why: impl Into<String>) -> Self {
+        Self::Usage(why.into())
+    }
+
+    /// A mistake that the command line's parser found, in one line: what is wrong, and what the
+    /// parser would take instead.
+    pub(crate) fn of_parser(error: &clap::Error) -> Self {
+        if error.kind() == ErrorKind::MissingSubcommand {
+            return Self::usage("no verb is given");
+        }
+        let text = error.to_string();
+        let mut why = String::new();
+        for line in text.lines().map(str::trim) {
+            if line.starts_with("Usage:") || line.starts_with("For more information") {
+                break;
+            }
+            if line.starts_with("tip:") {
+                why.push(';');
+            }
+            if !line.is_empty() && !why.is_empty() {
+                why.push(' ');
+            }
+            why.push_str(line.strip_prefix("error: ").unwrap_or(line));
+        }
+        Self::Usage(why)
+    }
+
+    /// What the command ends with: 2 for a wrong command line, 1 for all else.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+
     /// Whether the reader of stdout has gone, which is no failure.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn what_the_parser_says_is_told_in_one_line() {
+        let id = "019c7a54-be6b-7e31-86dd-b589bd944286";
+        for (words, told) in [
+            (vec!["--home", "x"], "no verb is given; try --help"),
+            (
+                vec!["name", id],
+                "the following required arguments were not provided: <NAME>; try --help",
+            ),
+            (
+                vec!["set", id, "--memory-mode", "x"],
+                "invalid value 'x' for '--memory-mode <MODE>' [possible values: enabled, \
+                 disabled]; try --help",
+            ),
+            (
+                vec!["turn", id],
+                "unrecognized subcommand 'turn'; tip: a similar subcommand exists: 'turns'; try \
+                 --help",
+            ),
+        ] {
+            let all = std::iter::once("selvedge").chain(words.iter().copied());
+            let error = CliError::of_parser(&Cli::try_parse_from(all).unwrap_err());
+            assert_eq!(error.to_string(), told, "{words:?}");
+            assert_eq!(error.exit_code(), 2);
+        }
     }
 }

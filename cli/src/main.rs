@@ -14,18 +14,34 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::args::Cli;
+use crate::error::CliError;
 use crate::verbs::Outcome;
 
 fn main() -> ExitCode {
-    match verbs::run(&Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // `--help` and `--version` are answers, and a command line of nothing asks for help.
+        Err(told) if is_help(&told) => told.exit(),
+        Err(error) => return failed(&CliError::of_parser(&error)),
+    };
+    match verbs::run(&cli) {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::DamageFound) => ExitCode::FAILURE,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
-        Err(error) => {
-            output::note(error);
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Whether what the parser says is more than what is wrong.
+fn is_help(told: &clap::Error) -> bool {
+    !told.use_stderr() || told.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+}
+
+/// Tells why nothing came of it, in one line.
+fn failed(error: &CliError) -> ExitCode {
+    output::note(error);
+    ExitCode::from(error.exit_code())
 }

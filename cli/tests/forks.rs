@@ -136,7 +136,7 @@ fn turns_that_were_rolled_back_no_longer_count_and_stay() {
         assert!(text.contains(CLOCK) && text.contains("STATUS"));
         assert!(!text.contains("completed"), "{text}");
         home.run(&["rollback", CLOCK, "1"])
-            .fails(1, "turns of this thread");
+            .fails(1, "no turn that a rollback could drop");
         home.run(&["rollback", UNKNOWN, "1"]).fails(1, UNKNOWN);
         rebuilt(&home);
         let none = home.run(&["turns", CLOCK, "--json"]).ok().json();

@@ -214,5 +214,6 @@ fn a_follower_ends_with_the_thread() {
     assert_eq!(follower.line()["payload"]["message"], "from the archive");
     home.run(&["delete", CLOCK, "--yes"]).ok();
     let (out, err, code) = follower.end();
-    assert_eq!((out.as_str(), err.as_str(), code), ("", "", Some(0)));
+    let told = format!("selvedge: thread {CLOCK} is gone: nothing follows\n");
+    assert_eq!((out.as_str(), err, code), ("", told, Some(0)));
 }

@@ -8,8 +8,7 @@ use common::{ARCHIVED, CLOCK, Homes, UNKNOWN, run, write};
 #[test]
 fn a_wrong_command_line_ends_with_two() {
     for words in [
-        &[][..],
-        &["--home", "h"],
+        &["--home", "h"][..],
         &["--home", "h", "lst"],
         &["--home", "h", "list", "--limit", "0"],
         &["--home", "h", "list", "--limit", "many"],
@@ -26,6 +25,15 @@ fn a_wrong_command_line_ends_with_two() {
     }
     run(&["list"]).fails(2, "SELVEDGE_HOME");
     run(&["--home", "", "list"]).fails(2, "");
+    run(&["--home", "h", "fork", UNKNOWN, "--at-ordinal", "-1"]).fails(2, "unexpected argument");
+}
+
+#[test]
+fn a_command_line_of_nothing_is_answered_with_the_help() {
+    let bare = run(&[]);
+    assert_eq!(bare.code, Some(2));
+    assert!(bare.stderr.contains("Usage: selvedge"), "{}", bare.stderr);
+    assert!(!bare.stderr.contains("demo-writer"), "{}", bare.stderr);
 }
 
 #[test]

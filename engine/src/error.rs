@@ -148,7 +148,7 @@ pub enum InvalidRequest {
         next: Ordinal,
     },
     /// A rollback must drop at least one turn, and no more than still count.
-    #[error("a rollback drops 1 to {there} turns of this thread, not {asked}")]
+    #[error("{}", rollback_refused(*.asked, *.there))]
     RollbackTurns {
         /// How many were to be dropped.
         asked: u32,
@@ -299,5 +299,13 @@ impl Error {
 impl From<InvalidRequest> for Error {
     fn from(why: InvalidRequest) -> Self {
         Self::InvalidRequest(why)
+    }
+}
+
+/// Why a rollback can't drop that many turns.
+fn rollback_refused(asked: u32, there: u32) -> String {
+    match there {
+        0 => "this thread has no turn that a rollback could drop".to_owned(),
+        _ => format!("a rollback drops 1 to {there} turns of this thread, not {asked}"),
     }
 }

@@ -1,5 +1,6 @@
 //! The words of the verbs that change threads, or begin new ones with an old one's history.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use selvedge::view::{Change, MetadataPatch};
 use selvedge::{ForkPoint, Ordinal};
@@ -45,31 +46,31 @@ pub(crate) struct SetArgs {
     #[command(flatten)]
     pub(crate) thread: ThreadArg,
     /// The commit checked out
-    #[arg(long, value_name = "SHA")]
+    #[arg(long, value_name = "SHA", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) git_sha: Option<String>,
     /// The branch checked out
-    #[arg(long, value_name = "BRANCH")]
+    #[arg(long, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) git_branch: Option<String>,
     /// The origin's address
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) git_origin: Option<String>,
     /// Whether the runtime may remember the thread
     #[arg(long, value_enum, value_name = "MODE")]
     pub(crate) memory_mode: Option<MemoryMode>,
     /// The title made for the thread
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) title: Option<String>,
     /// The line that stands for the thread in a listing
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) preview: Option<String>,
     /// The model
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) model: Option<String>,
     /// The model's provider
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) provider: Option<String>,
     /// How hard the model thinks
-    #[arg(long, value_name = "EFFORT")]
+    #[arg(long, value_name = "EFFORT", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) effort: Option<String>,
     /// Take these values away
     #[arg(long, value_enum, value_name = "FIELD", num_args = 1.., value_delimiter = ',')]

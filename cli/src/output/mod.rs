@@ -55,7 +55,9 @@ impl Answer {
     }
 }
 
-/// Tells a person something that is not the answer. A stderr that is gone is nobody's loss.
+/// Tells a person something that is not the answer, in one line whatever was said or asked for.
+/// A stderr that is gone is nobody's loss.
 pub(crate) fn note(line: impl Display) {
+    let line = text::one_line(&line.to_string());
     let _ = writeln!(io::stderr().lock(), "selvedge: {line}");
 }

@@ -41,7 +41,7 @@ fn lines(thread: &ThreadSummary, home: &Path) -> Vec<(&'static str, String)> {
         ("model", known(&thread.model)),
         ("effort", known(&thread.reasoning_effort)),
         ("approval", known(&thread.approval_mode)),
-        ("source", Some(thread.source.clone())),
+        ("source", Some(said(&thread.source))),
         ("started by", known(&thread.thread_source)),
         ("written by", known(&thread.cli_version)),
         ("branch", known(&git.branch)),
@@ -60,4 +60,22 @@ fn lines(thread: &ThreadSummary, home: &Path) -> Vec<(&'static str, String)> {
     .into_iter()
     .filter_map(|(label, value)| Some((label, value?)))
     .collect()
+}
+
+/// A source as a person says it: `cli`, not `"cli"`. What is no single word stays JSON.
+fn said(source: &str) -> String {
+    serde_json::from_str(source).unwrap_or_else(|_| source.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_of_one_word_is_that_word() {
+        assert_eq!(said("\"cli\""), "cli");
+        assert_eq!(said("vscode"), "vscode");
+        let nested = r#"{"subagent":"review"}"#;
+        assert_eq!(said(nested), nested);
+    }
 }

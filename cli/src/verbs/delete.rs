@@ -2,10 +2,9 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use clap::error::ErrorKind;
 use selvedge::{Error, ThreadId, ThreadSummary};
 
-use super::{Context, OpenHome, Outcome, wrong_usage};
+use super::{Context, OpenHome, Outcome};
 use crate::args::DeleteArgs;
 use crate::error::{CliError, Result};
 use crate::output::json::DeletedJson;
@@ -20,10 +19,8 @@ const TITLE_COLUMNS: usize = 60;
 pub(crate) fn run(args: &DeleteArgs, context: &Context) -> Result<Outcome> {
     let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
     if !args.yes && !can_ask {
-        wrong_usage(
-            ErrorKind::MissingRequiredArgument,
-            "deleting is for good, and there is no terminal to ask on: give --yes to delete",
-        );
+        let why = "deleting is for good, and there is no terminal to ask on: give --yes to delete";
+        return Err(CliError::usage(why));
     }
     context.with_home(|home| {
         let id = args.thread.thread_id;

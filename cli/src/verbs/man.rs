@@ -1,10 +1,9 @@
 //! `man`: the manual pages, made from the same words as the help.
 
 use clap::CommandFactory;
-use clap::error::ErrorKind;
 use clap_mangen::Man;
 
-use super::{Outcome, wrong_usage};
+use super::Outcome;
 use crate::args::{Cli, ManArgs};
 use crate::error::{CliError, Result};
 use crate::output::Answer;
@@ -22,10 +21,7 @@ pub(crate) fn run(args: &ManArgs) -> Result<Outcome> {
                 .find(|command| command.get_name() == verb && !command.is_hide_set());
             match found {
                 Some(found) => found.clone(),
-                None => wrong_usage(
-                    ErrorKind::InvalidValue,
-                    format_args!("there is no verb '{verb}'"),
-                ),
+                None => return Err(CliError::usage(format!("there is no verb '{verb}'"))),
             }
         }
     };

@@ -1,12 +1,11 @@
 //! `name` and `set`: explicit changes of what is known of a thread.
 
-use clap::error::ErrorKind;
 use selvedge::ThreadId;
 use selvedge::view::MetadataPatch;
 
-use super::{Context, Outcome, wrong_usage};
+use super::{Context, Outcome};
 use crate::args::{NameArgs, SetArgs};
-use crate::error::Result;
+use crate::error::{CliError, Result};
 
 /// Names a thread, or takes its name away.
 pub(crate) fn name(args: &NameArgs, context: &Context) -> Result<Outcome> {
@@ -17,7 +16,7 @@ pub(crate) fn name(args: &NameArgs, context: &Context) -> Result<Outcome> {
 pub(crate) fn set(args: &SetArgs, context: &Context) -> Result<Outcome> {
     match args.patch() {
         Ok(patch) => change(args.thread.thread_id, patch, context),
-        Err(why) => wrong_usage(ErrorKind::ArgumentConflict, why),
+        Err(why) => Err(CliError::usage(why)),
     }
 }
 

@@ -27,12 +27,9 @@ mod turns;
 mod usage;
 mod verify;
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::CommandFactory;
-use clap::error::ErrorKind;
 use selvedge::{IndexMode, OpenOptions, Selvedge, StartThread, ThreadSummary};
 use tokio::runtime::{Builder, Runtime};
 
@@ -68,7 +65,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
     }
     let Some(home) = cli.home(std::env::var_os(HOME_VARIABLE)) else {
         let message = format!("no home is named: give --home DIR or set {HOME_VARIABLE}");
-        wrong_usage(ErrorKind::MissingRequiredArgument, message)
+        return Err(CliError::usage(message));
     };
     let context = Context {
         home: absolute(&home)?,
@@ -104,11 +101,6 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
         // Taken above, before a home was asked for.
         Verb::Demo(_) | Verb::Completions(_) | Verb::Man(_) => Ok(Outcome::Fine),
     }
-}
-
-/// Ends the command as the command line's parser does where it finds a mistake itself.
-fn wrong_usage(kind: ErrorKind, message: impl Display) -> ! {
-    Cli::command().error(kind, message).exit()
 }
 
 /// What every verb is told.

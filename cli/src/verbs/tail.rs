@@ -19,7 +19,7 @@ use super::history::{print, tell_one, tell_torn_tail};
 use super::{Context, OpenHome, Outcome};
 use crate::args::TailArgs;
 use crate::error::{CliError, Result};
-use crate::output::Answer;
+use crate::output::{Answer, note};
 
 /// How often a follower that has nothing to print looks whether anybody still reads.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -110,7 +110,11 @@ impl Tail<'_> {
                     tell_one(&damage, self.path);
                 }
                 Some(ThreadEvent::CutOff { next }) => return Ok(End::CutOff(next)),
-                None => return Ok(End::Done),
+                None => {
+                    answer.flush()?;
+                    note(format_args!("thread {} is gone: nothing follows", self.id));
+                    return Ok(End::Done);
+                }
             }
         }
     }

@@ -49,10 +49,8 @@ impl Run {
         assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
         assert!(self.stderr.contains(reason), "{}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
-        if code == 1 {
-            assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
-            assert!(self.stderr.starts_with("selvedge: "), "{}", self.stderr);
-        }
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
+        assert!(self.stderr.starts_with("selvedge: "), "{}", self.stderr);
         self
     }
 
