@@ -153,12 +153,14 @@ pub(crate) fn write_name(context: &LogContext, id: ThreadId, name: Option<&str>)
     let path = home.session_index_path();
     let file = open_locked(disk, &path, OpenMode::CreateOrOpen)?;
     let failed = |error| Error::io("write", &path, error);
-    let end = file.len().map_err(failed)?;
-    // A line that its writer did not end must not swallow this one; a blank one is nothing.
-    let text = if end.get() == 0 {
-        format!("{line}\n")
-    } else {
-        format!("\n{line}\n")
+    let last = match file.len().map_err(failed)?.get().checked_sub(1) {
+        Some(last) => read_range(&*file, ByteOffset::new(last), ByteLength::new(1)),
+        None => Ok(Vec::new()),
+    };
+    // A line that its writer did not end must not swallow this one.
+    let text = match last.map_err(failed)?.as_slice() {
+        [] | [b'\n'] => format!("{line}\n"),
+        _ => format!("\n{line}\n"),
     };
     file.append_all(text.as_bytes()).map_err(failed)?;
     file.sync_data().map_err(failed)?;
@@ -278,6 +280,25 @@ mod tests {
         assert_eq!(names.iter().count(), 1);
     }
 
+    /// Every line that was written had a blank one before it, in a file that is another tool's, too.
+    #[test]
+    fn a_written_line_stands_alone_and_no_blank_one_beside_it() {
+        let place = SampleHome::new();
+        let context = context(&place);
+        write(&place.home(), b"{\"id\":\"half a li");
+        write_name(&context, id(1), Some("a")).unwrap();
+        write_name(&context, id(2), Some("b")).unwrap();
+        let file = std::path::Path::new("session_index.jsonl");
+        let bytes = RealDisk
+            .open(&place.home().root().join(file), OpenMode::Read)
+            .and_then(|file| read_range(&*file, ByteOffset::ZERO, file.len()?))
+            .unwrap();
+        let lines: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
+        assert_eq!(lines.len(), 4, "{}", String::from_utf8_lossy(&bytes));
+        let names = SessionNames::load(&RealDisk, &place.home()).unwrap();
+        assert_eq!((names.get(id(1)), names.get(id(2))), (Some("a"), Some("b")));
+    }
+
     #[test]
     fn a_name_beside_the_log_counts_until_the_log_says_something_of_it() {
         let place = SampleHome::new();
@@ -350,7 +371,6 @@ mod tests {
         write_name(&context, id(2), Some("b")).unwrap();
         let told: Vec<_> = text()
             .lines()
-            .filter(|line| !line.is_empty())
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
             .map(|line| line["thread_name"].as_str().unwrap().to_owned())
             .collect();
