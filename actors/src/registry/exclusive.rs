@@ -86,8 +86,8 @@ impl Registry {
     pub(super) fn begin(&mut self, thread_id: ThreadId, exclusive: Exclusive) -> Id {
         let (env, feeds) = (Arc::clone(&self.env), Arc::clone(&self.feeds));
         let begun = spawn::owned_task(&mut self.tasks, async move {
-            exclusive.run(&env, (&feeds, thread_id)).await;
-            Event::Released { thread_id }
+            let answer = exclusive.run(&env, (&feeds, thread_id)).await;
+            Event::Released { thread_id, answer }
         });
         begun.id()
     }
@@ -107,16 +107,36 @@ impl Exclusive {
         }
     }
 
-    async fn run(self, env: &ThreadEnv, (feeds, thread_id): (&Feeds, ThreadId)) {
+    async fn run(self, env: &ThreadEnv, (feeds, thread_id): (&Feeds, ThreadId)) -> Answer {
         match self {
-            Self::Move { to, reply } => send(reply, move_log(env, thread_id, to).await),
+            Self::Move { to, reply } => {
+                let moved = move_log(env, thread_id, to).await;
+                Answer::Moved(reply, Box::new(moved))
+            }
             Self::Delete { reply } => {
                 let deleted = delete(env, thread_id).await;
                 if deleted.is_ok() {
                     feeds.deleted(thread_id);
                 }
-                send(reply, deleted);
+                Answer::Deleted(reply, deleted)
             }
+        }
+    }
+}
+
+/// What came of an operation. It is told once the thread is nobody's again: who hears that a thread
+/// is deleted may make another one of its id.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Moved(Reply<ThreadSummary>, Box<Result<ThreadSummary>>),
+    Deleted(Reply<()>, Result<()>),
+}
+
+impl Answer {
+    pub(super) fn tell(self) {
+        match self {
+            Self::Moved(reply, moved) => send(reply, *moved),
+            Self::Deleted(reply, deleted) => send(reply, deleted),
         }
     }
 }

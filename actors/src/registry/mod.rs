@@ -91,7 +91,10 @@ enum Event {
         outcome: Result<()>,
     },
     /// An operation on a whole thread is over.
-    Released { thread_id: ThreadId },
+    Released {
+        thread_id: ThreadId,
+        answer: exclusive::Answer,
+    },
     /// A thread was asked to shut down, and answered.
     ShutDown(Result<()>),
 }
@@ -178,11 +181,9 @@ impl Registry {
             )) => {
                 self.on_closed(thread_id, &thread, outcome);
             }
-            Ok((_, Event::Released { thread_id })) => {
-                if let Some(entry) = self.threads.get_mut(&thread_id) {
-                    entry.state = State::Idle;
-                }
-                self.serve(thread_id);
+            Ok((_, Event::Released { thread_id, answer })) => {
+                self.on_ended(thread_id);
+                answer.tell();
             }
             // Who asked for it was told.
             Ok((_, Event::ShutDown(_))) => {}

@@ -63,8 +63,12 @@ impl Registry {
                 Some(Ok((_, Event::Opened { thread_id, log }))) => {
                     live.extend(self.opened_for_nobody(thread_id, log));
                 }
-                Some(Ok((_, Event::Ended { thread_id } | Event::Released { thread_id }))) => {
+                Some(Ok((_, Event::Ended { thread_id }))) => {
                     self.threads.remove(&thread_id);
+                }
+                Some(Ok((_, Event::Released { thread_id, answer }))) => {
+                    self.threads.remove(&thread_id);
+                    answer.tell();
                 }
                 // What it has begun it has ended; nothing is begun again.
                 Some(Ok((_, Event::Operated(operated)))) => operated.give_up(),

@@ -1,7 +1,6 @@
 //! Live threads on a real disk, through the public API alone.
 #![cfg(test)]
 
-mod conformance;
 mod disk;
 mod faults;
 mod forks;

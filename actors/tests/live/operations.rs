@@ -7,7 +7,7 @@ use selvedge_codec::view::{Change, MetadataPatch};
 use selvedge_codec::{Item, Ordinal, RecordType, ThreadId};
 use selvedge_engine::listing::{ListQuery, ThreadFilter};
 use selvedge_engine::{ConflictReason, Error, InvalidRequest, Result};
-use selvedge_store::{ResumeThread, ThreadEvent, ThreadStore};
+use selvedge_store::{ResumeThread, StartThread, ThreadEvent, ThreadStore};
 
 use crate::subscriptions::{is_ready, ordinals, poll, rest, thread_of};
 use crate::{TestHome, says, start};
@@ -304,6 +304,24 @@ async fn a_subscription_follows_its_thread_into_the_archive_and_back() {
     assert!(matches!(unknown, Err(Error::ThreadNotFound { .. })));
     store.shutdown().await.unwrap();
     assert_eq!(rest(subscription).await, [0_u64; 0]);
+}
+
+/// The answer came before the registry had let go of the thread: its id was still taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_hears_that_a_thread_is_deleted_may_take_its_id() {
+    let home = TestHome::new();
+    let store = home.open().await;
+    let id = ThreadId::generate();
+    for _ in 0..100 {
+        let start = StartThread {
+            thread_id: Some(id),
+            ..StartThread::default()
+        };
+        let thread = store.start_thread(start).await.unwrap();
+        thread.append(vec![says("again")]).await.unwrap();
+        store.delete_thread(id).await.unwrap();
+    }
+    store.shutdown().await.unwrap();
 }
 
 #[tokio::test]
