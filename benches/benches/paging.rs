@@ -1,5 +1,5 @@
 //! Pages of one thread of 100 MB and the end of it that the model sees, beside reading the log's
-//! last 64 KiB and beside loading all of it.
+//! last 64 KiB and beside loading all of it; and a fork of that thread, beside copying its file.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -10,11 +10,13 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use selvedge::{
-    Item, ItemDetail, ItemQuery, OpenOptions, Selvedge, StartThread, ThreadId, TurnQuery,
+    ForkThread, Item, ItemDetail, ItemQuery, OpenOptions, Selvedge, StartThread, ThreadId,
+    TurnQuery,
 };
 use selvedge_benches::{ROUNDS, item, payload, runtime, user_message};
 
@@ -90,6 +92,32 @@ fn raw_tail(path: &Path) -> Vec<u8> {
     tail
 }
 
+/// The most that a fork may write.
+const FORK_BYTES: u64 = 8 << 10;
+
+/// How long so many forks take. They are deleted as they come, which is not counted: a file has
+/// only so many names.
+fn forks(selvedge: &Selvedge, home: &Path, (id, many): (ThreadId, u64)) -> Duration {
+    let runtime = runtime();
+    let one = || {
+        let begun = Instant::now();
+        let fork = runtime
+            .block_on(selvedge.fork_thread(ForkThread::of(id)))
+            .unwrap();
+        let took = begun.elapsed();
+        let fork_id = fork.thread_id();
+        let path = runtime
+            .block_on(selvedge.read_thread(fork_id))
+            .unwrap()
+            .rollout_path;
+        let written = std::fs::metadata(home.join(path)).unwrap().len();
+        assert!(written <= FORK_BYTES, "a fork has written {written} bytes");
+        runtime.block_on(selvedge.delete_thread(fork_id)).unwrap();
+        took
+    };
+    (0..many).map(|_| one()).sum()
+}
+
 /// A page of each kind, and the model's context.
 fn pages(group: &mut BenchmarkGroup<'_, WallTime>, what: &str, selvedge: &Selvedge, id: ThreadId) {
     let runtime = runtime();
@@ -136,6 +164,12 @@ fn paging(criterion: &mut Criterion) {
     for round in 0..ROUNDS {
         group.bench_function(format!("raw_tail/{round}"), |bencher| {
             bencher.iter(|| raw_tail(&path));
+        });
+        group.bench_function(format!("raw_copy/{round}"), |bencher| {
+            bencher.iter(|| std::fs::copy(&path, home.path().join("copy")).unwrap());
+        });
+        group.bench_function(format!("fork/{round}"), |bencher| {
+            bencher.iter_custom(|many| forks(&selvedge, home.path(), (native, many)));
         });
         pages(&mut group, &format!("native/{round}"), &selvedge, native);
         pages(&mut group, &format!("json_lines/{round}"), &selvedge, lines);
