@@ -34,6 +34,7 @@ impl ThreadActor {
     async fn discard_log(&mut self) -> Result<()> {
         // Batches that came before bring the thread to the disk.
         self.commit().await;
+        self.publish();
         match &self.log {
             LogSlot::Ephemeral(_) => {}
             LogSlot::Here(log) if log.state() == LogState::Deferred => {

@@ -469,3 +469,30 @@ async fn an_ephemeral_threads_subscribers_get_what_comes_and_are_cut_off_when_th
     store.shutdown().await.unwrap();
     assert_eq!(home.disk.writes(), 0);
 }
+
+/// What was acknowledged last went with the thread, unseen, when the end was asked for at once.
+#[tokio::test]
+async fn an_ephemeral_threads_last_records_are_shown_before_it_ends() {
+    let home = TestHome::new();
+    let store = home.open().await;
+    let ephemeral = StartThread {
+        ephemeral: true,
+        ..start()
+    };
+    for is_discarded in [false, true] {
+        let thread = store.start_thread(ephemeral.clone()).await.unwrap();
+        let id = thread.thread_id();
+        let subscription = store.subscribe(id, Ordinal::new(1)).await.unwrap();
+        let last = thread.append(vec![says("last")]);
+        let (appended, ended) = tokio::join!(last, async {
+            match is_discarded {
+                false => thread.shutdown().await,
+                true => thread.discard().await,
+            }
+        });
+        appended.unwrap();
+        ended.unwrap();
+        assert_eq!(rest(subscription).await, [1], "discarded: {is_discarded}");
+    }
+    store.shutdown().await.unwrap();
+}
