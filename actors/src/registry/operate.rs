@@ -20,7 +20,7 @@ use super::queue::{ForkReply, State, Wanted};
 use super::{Event, Forked, Registry, Reply, send};
 use crate::feed::Gate;
 use crate::indexer::CLOSED_STORE;
-use crate::live_thread::{ThreadRef, thread_error};
+use crate::live_thread::{ThreadRef, is_closed_thread, thread_error};
 use crate::spawn;
 use crate::thread_actor::{Decide, DecideFn, ThreadEnv};
 
@@ -294,7 +294,10 @@ where
             Err(_lost) => Err(Failed::Error(crate::live_thread::CLOSED_THREAD)),
         },
         Err(error) => match thread_error(error) {
-            Error::Closed { .. } if !begun.load(Ordering::SeqCst) => Err(Failed::NotBegun),
+            // Not so where the store is closed: it would be tried again without end.
+            closed if is_closed_thread(&closed) && !begun.load(Ordering::SeqCst) => {
+                Err(Failed::NotBegun)
+            }
             error => Err(error.into()),
         },
     }

@@ -39,6 +39,7 @@ impl ThreadActor {
             LogSlot::Ephemeral(_) => {}
             LogSlot::Here(log) if log.state() == LogState::Deferred => {
                 self.off_runtime(ThreadLog::discard).await?;
+                self.env.feeds.deleted(self.shared.thread_id);
             }
             LogSlot::Here(_) => {
                 return Err(InvalidRequest::ThreadExists(self.shared.thread_id).into());

@@ -51,6 +51,7 @@ impl ThreadActor {
             }
             LogSlot::Here(log) if log.state() == LogState::Deferred => {
                 self.off_runtime(ThreadLog::discard).await?;
+                self.env.feeds.deleted(self.shared.thread_id);
                 self.log = LogSlot::Closed;
                 return Ok(());
             }

@@ -496,3 +496,41 @@ async fn an_ephemeral_threads_last_records_are_shown_before_it_ends() {
     }
     store.shutdown().await.unwrap();
 }
+
+/// A subscriber who had not looked meanwhile was given the records of the thread that was made
+/// anew under the id, as if they were those of the one that was gone.
+#[tokio::test]
+async fn a_thread_that_is_made_anew_under_an_id_is_another_one() {
+    let home = TestHome::new();
+    let store = home.open().await;
+    let id = ThreadId::generate();
+    let chosen = || StartThread {
+        thread_id: Some(id),
+        ..start()
+    };
+    let mut gone = Vec::new();
+    for round in 0..3 {
+        let thread = store.start_thread(chosen()).await.unwrap();
+        gone.push(store.subscribe(id, Ordinal::ZERO).await.unwrap());
+        match round {
+            0 => thread.discard().await.unwrap(),
+            1 => thread.shutdown().await.unwrap(),
+            _ => {
+                thread.append(vec![says("a")]).await.unwrap();
+                assert_eq!(ordinals(&mut gone[2], 2).await, [0, 1]);
+                gone.push(store.subscribe(id, Ordinal::new(2)).await.unwrap());
+                store.delete_thread(id).await.unwrap();
+            }
+        }
+    }
+    let thread = store.start_thread(chosen()).await.unwrap();
+    let new = store.subscribe(id, Ordinal::ZERO).await.unwrap();
+    for _ in 0..3 {
+        thread.append(vec![says("b")]).await.unwrap();
+    }
+    for subscription in gone {
+        assert_eq!(rest(subscription).await, [0_u64; 0]);
+    }
+    store.shutdown().await.unwrap();
+    assert_eq!(rest(new).await, [0, 1, 2, 3]);
+}
