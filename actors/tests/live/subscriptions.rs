@@ -534,3 +534,31 @@ async fn a_thread_that_is_made_anew_under_an_id_is_another_one() {
     store.shutdown().await.unwrap();
     assert_eq!(rest(new).await, [0, 1, 2, 3]);
 }
+
+/// The meta was shown while the batch that it was written with still waited for its sync.
+#[tokio::test]
+async fn nothing_of_a_new_thread_is_shown_before_what_brings_it_to_the_disk_is_answered() {
+    let home = TestHome::new();
+    let store = home.open_lazy().await;
+    let thread = store.start_thread(start()).await.unwrap();
+    let id = thread.thread_id();
+    let mut subscription = store.subscribe(id, Ordinal::ZERO).await.unwrap();
+    home.disk.hold_syncs(true);
+    let mut append = Box::pin(thread.append(vec![ends("1")]));
+    assert!(!is_ready(&mut append));
+    tokio::select! {
+        biased;
+        event = subscription.next() => panic!("{event:?}"),
+        () = async {
+            while !store.load_history(id).await.is_ok_and(|it| it.records.len() == 2) {}
+            // Each of them waits for a job on the pool, which takes them in their order.
+            for _ in 0..50 {
+                store.load_history(id).await.unwrap();
+            }
+        } => {}
+    }
+    home.disk.hold_syncs(false);
+    assert_eq!(ordinals(&mut subscription, 2).await, [0, 1]);
+    assert!(is_ready(&mut append));
+    store.shutdown().await.unwrap();
+}
