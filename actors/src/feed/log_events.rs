@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use selvedge_codec::{Ordinal, ThreadId};
+use selvedge_codec::{CodecError, Ordinal, ThreadId};
 use selvedge_engine::disk::FileStat;
 use selvedge_engine::home::LogFormat;
 use selvedge_engine::log::{LogEvent, LogPosition, LogScan, read_log};
@@ -59,7 +59,8 @@ struct Look {
 enum Found {
     /// A log, with or without something new.
     Log,
-    /// A log that ends before what was read of it, unless its writer is just mending it.
+    /// A log that ends before what was read of it, or before it has begun, unless its writer is
+    /// just mending or making it.
     Shorter(Error),
     /// No log.
     Nothing,
@@ -241,7 +242,9 @@ fn look((store, moves): (&Store, &Moves), feed: &Feed, mut place: Place) -> Resu
             }
             Err(
                 error @ Error::Corrupt {
-                    why: CorruptReason::Shorter { .. },
+                    why:
+                        CorruptReason::Shorter { .. }
+                        | CorruptReason::Codec(CodecError::HeaderTooShort { .. }),
                     ..
                 },
             ) => return Ok(nothing(place, Found::Shorter(error))),
