@@ -100,6 +100,11 @@ impl ThreadShared {
 /// The error of a thread whose actor has ended, for whatever reason.
 pub(crate) const CLOSED_THREAD: Error = Error::Closed { what: "the thread" };
 
+/// Whether this says that a thread has ended, and not that its store has.
+pub(crate) fn is_closed_thread(error: &Error) -> bool {
+    matches!((error, &CLOSED_THREAD), (Error::Closed { what }, Error::Closed { what: thread }) if what == thread)
+}
+
 /// Tells a caller what became of its message: an actor that is gone answers like a closed thread.
 pub(crate) fn thread_error<M>(error: SendError<M, Error>) -> Error {
     match error {

@@ -16,7 +16,7 @@ use selvedge_engine::thread::ThreadSummary;
 use selvedge_engine::{Error, InvalidRequest, Result};
 use selvedge_store::Subscription;
 
-use crate::feed::LogEvents;
+use crate::feed::{Feed, LogEvents};
 use crate::live_thread::{LiveThread, ThreadState, thread_error};
 use crate::selvedge::Selvedge;
 use crate::thread_actor::SubscribeEphemeral;
@@ -130,8 +130,11 @@ impl Selvedge {
     /// thread, whose records are kept nowhere; otherwise as [`Selvedge::read_thread`].
     pub async fn subscribe(&self, thread_id: ThreadId, from: Ordinal) -> Result<Subscription> {
         self.core.check_open()?;
+        // From before the look: a thread that is deleted meanwhile is not taken for the next one
+        // of its id.
+        let feed = self.core.feeds.of(thread_id);
         if let Some(live) = self.live_thread(thread_id).await
-            && let Some(subscribed) = self.subscribe_live(&live, from).await?
+            && let Some(subscribed) = self.subscribe_live(&live, (&feed, from)).await?
         {
             return Ok(subscribed);
         }
@@ -140,19 +143,22 @@ impl Selvedge {
             return Err(InvalidRequest::OrdinalPastEnd { asked: from, next }.into());
         }
         let found = self.find_thread(thread_id).await?;
-        self.read_from((thread_id, from), found).await
+        self.read_from(feed, (thread_id, from), found).await
     }
 
     /// Subscribes to a live thread; `None` when it is to be looked at like any other.
     async fn subscribe_live(
         &self,
         live: &LiveThread,
-        from: Ordinal,
+        (feed, from): (&Arc<Feed>, Ordinal),
     ) -> Result<Option<Subscription>> {
         if live.is_ephemeral() {
             let actor = &live.thread().actor;
             let events = actor.ask(SubscribeEphemeral { from }).await;
-            return Ok(Some(Subscription::new(events.map_err(thread_error)?)));
+            return match events.map_err(thread_error) {
+                Err(Error::Closed { .. }) => Ok(None),
+                events => Ok(Some(Subscription::new(events?))),
+            };
         }
         // One that was shut down meanwhile is found like any other.
         let Ok(snapshot) = live.snapshot().await else {
@@ -166,7 +172,8 @@ impl Selvedge {
         match found {
             Some(found) if from <= next => {
                 let subscribed = (live.thread_id(), from);
-                self.read_from(subscribed, found).await.map(Some)
+                let feed = Arc::clone(feed);
+                self.read_from(feed, subscribed, found).await.map(Some)
             }
             // Other tools may have written more than its actor knows.
             _ if snapshot.state != ThreadState::Deferred => Ok(None),
@@ -176,6 +183,7 @@ impl Selvedge {
 
     async fn read_from(
         &self,
+        feed: Arc<Feed>,
         (thread_id, from): (ThreadId, Ordinal),
         found: FoundThread,
     ) -> Result<Subscription> {
@@ -184,7 +192,7 @@ impl Selvedge {
             _ => self.position_before(thread_id, from).await?,
         };
         let core = Arc::clone(&self.core);
-        let events = LogEvents::new(core, (thread_id, from), (found, position));
+        let events = LogEvents::new((core, feed), (thread_id, from), (found, position));
         Ok(Subscription::new(events))
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use selvedge_codec::{Ordinal, ThreadId};
+use selvedge_codec::{CodecError, Ordinal, ThreadId};
 use selvedge_engine::disk::FileStat;
 use selvedge_engine::home::LogFormat;
 use selvedge_engine::log::{LogEvent, LogPosition, LogScan, read_log};
@@ -59,7 +59,8 @@ struct Look {
 enum Found {
     /// A log, with or without something new.
     Log,
-    /// A log that ends before what was read of it, unless its writer is just mending it.
+    /// A log that ends before what was read of it, or before it has begun, unless its writer is
+    /// just mending or making it.
     Shorter(Error),
     /// No log.
     Nothing,
@@ -86,15 +87,16 @@ pub(crate) struct LogEvents {
 }
 
 impl LogEvents {
-    /// The records of a thread from `from` on. `found` is where its log lies, or will lie, and
-    /// `position` a place in it from which on they are all there.
+    /// The records of a thread from `from` on. `feed` is the thread's from before it was looked
+    /// for, `found` where its log lies, or will lie, and `position` a place in it from which on
+    /// they are all there.
     pub(crate) fn new(
-        core: Arc<Core>,
+        (core, feed): (Arc<Core>, Arc<Feed>),
         (thread_id, from): (ThreadId, Ordinal),
         (found, position): (FoundThread, Option<LogPosition>),
     ) -> Self {
         Self {
-            feed: core.feeds.of(thread_id),
+            feed,
             core,
             place: Place {
                 thread_id,
@@ -134,6 +136,12 @@ impl LogEvents {
     /// Takes in what a look found. Returns whether there is something to give, or nothing more
     /// ever will be.
     fn take(&mut self, looked: Result<Look>, is_last: bool) -> Result<bool> {
+        let life = self.feed.life();
+        if life == Life::Deleted {
+            // What was found may be of another thread, that was made anew under the id.
+            self.is_over = true;
+            return Ok(true);
+        }
         let Look {
             place,
             events,
@@ -145,8 +153,7 @@ impl LogEvents {
             self.missed = 0;
             return Ok(true);
         }
-        let life = self.feed.life();
-        self.is_over = is_last || life == Life::Deleted;
+        self.is_over = is_last;
         match kind {
             Found::Log => self.missed = 0,
             Found::Shorter(error) if life == Life::Cold => return Err(error),
@@ -235,7 +242,9 @@ fn look((store, moves): (&Store, &Moves), feed: &Feed, mut place: Place) -> Resu
             }
             Err(
                 error @ Error::Corrupt {
-                    why: CorruptReason::Shorter { .. },
+                    why:
+                        CorruptReason::Shorter { .. }
+                        | CorruptReason::Codec(CodecError::HeaderTooShort { .. }),
                     ..
                 },
             ) => return Ok(nothing(place, Found::Shorter(error))),

@@ -51,7 +51,7 @@ pub(crate) enum Life {
     Cold,
     /// It has an actor here.
     Live,
-    /// It was deleted here.
+    /// It is gone: it was deleted here, or ended before anything of it was on disk.
     Deleted,
 }
 
@@ -94,6 +94,16 @@ impl Feed {
     pub(crate) fn set_life(&self, life: Life) {
         self.life.store(life as u8, Ordering::SeqCst);
         self.woken.notify_waiters();
+    }
+
+    /// The thread's actor has ended. That a thread is gone stays true.
+    pub(crate) fn ended(&self) {
+        let (live, cold) = (Life::Live as u8, Life::Cold as u8);
+        let (order, otherwise) = (Ordering::SeqCst, Ordering::SeqCst);
+        let ended = self.life.compare_exchange(live, cold, order, otherwise);
+        if ended.is_ok() {
+            self.woken.notify_waiters();
+        }
     }
 
     fn life(&self) -> Life {
@@ -194,8 +204,8 @@ impl Feeds {
         feed
     }
 
-    /// The thread was deleted: its subscribers are told, and a thread that is made with its id
-    /// has nothing to do with them.
+    /// The thread is gone: its subscribers are told, and a thread that is made with its id has
+    /// nothing to do with them.
     pub(crate) fn deleted(&self, thread_id: ThreadId) {
         let feed = self.lock().by_thread.remove(&thread_id);
         if let Some(feed) = feed.and_then(|feed| feed.upgrade()) {

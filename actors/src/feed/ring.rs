@@ -69,6 +69,10 @@ impl Rings {
     /// A new subscriber, who gets what is pushed from now on.
     pub(crate) fn subscribe(&mut self) -> RingEvents {
         let ring = Arc::new(Ring::default());
+        if self.rings.len() == self.rings.capacity() {
+            // Those who have gone make room, also while nothing comes.
+            self.rings.retain(|ring| Arc::strong_count(ring) > 1);
+        }
         self.rings.push(Arc::clone(&ring));
         RingEvents {
             ring,
@@ -203,5 +207,18 @@ mod tests {
         drop(rings.subscribe());
         rings.push(&[record(0, 1)]);
         assert!(rings.is_empty());
+    }
+
+    /// Only what came to the thread let go of those who had gone.
+    #[test]
+    fn who_comes_and_goes_leaves_nothing_behind_while_nothing_comes() {
+        let mut rings = Rings::default();
+        let stays = rings.subscribe();
+        for _ in 0..1000 {
+            drop(rings.subscribe());
+        }
+        assert!(rings.rings.len() < 10, "{}", rings.rings.len());
+        rings.push(&[record(0, 1)]);
+        assert_eq!(stays.ring.lock().records.len(), 1);
     }
 }

@@ -20,7 +20,7 @@ use super::queue::{ForkReply, State, Wanted};
 use super::{Event, Forked, Registry, Reply, send};
 use crate::feed::Gate;
 use crate::indexer::CLOSED_STORE;
-use crate::live_thread::{ThreadRef, thread_error};
+use crate::live_thread::{ThreadRef, is_closed_thread, thread_error};
 use crate::spawn;
 use crate::thread_actor::{Decide, DecideFn, ThreadEnv};
 
@@ -294,7 +294,10 @@ where
             Err(_lost) => Err(Failed::Error(crate::live_thread::CLOSED_THREAD)),
         },
         Err(error) => match thread_error(error) {
-            Error::Closed { .. } if !begun.load(Ordering::SeqCst) => Err(Failed::NotBegun),
+            // Not so where the store is closed: it would be tried again without end.
+            closed if is_closed_thread(&closed) && !begun.load(Ordering::SeqCst) => {
+                Err(Failed::NotBegun)
+            }
             error => Err(error.into()),
         },
     }
@@ -372,4 +375,64 @@ fn counting_turns(store: &Store, thread_id: ThreadId) -> Result<Vec<TurnSummary>
 async fn read_settled(env: &ThreadEnv, thread_id: ThreadId) -> Result<ThreadSummary> {
     env.settle().await?;
     env.read_of(move |store| store.read_thread(thread_id)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::Feeds;
+    use crate::live_thread::ThreadShared;
+    use crate::options::OpenOptions;
+    use crate::registry::queue::{Entry, Live};
+    use crate::selvedge::Selvedge;
+    use crate::thread_actor::prepare;
+    use selvedge_store::StartThread;
+    use std::time::Duration;
+
+    /// What said that the store is closed was taken for the thread's end, and tried again, at
+    /// once and for ever.
+    #[tokio::test]
+    async fn an_operation_is_not_tried_again_when_it_is_not_the_thread_that_has_ended() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Selvedge::open(OpenOptions::new(home.path()).create(true))
+            .await
+            .unwrap();
+        let thread = store.start_thread(StartThread::default()).await.unwrap();
+        thread.persist().await.unwrap();
+        let indexer = store.core.indexer.as_ref().unwrap();
+        indexer.kill();
+        indexer.wait_for_shutdown().await;
+        let name = MetadataPatch {
+            name: selvedge_codec::view::Change::Set("name".into()),
+            ..MetadataPatch::default()
+        };
+        let renamed = store.update_metadata(thread.thread_id(), name);
+        let renamed = tokio::time::timeout(Duration::from_secs(30), renamed).await;
+        assert!(matches!(renamed, Ok(Err(Error::Closed { .. }))));
+    }
+
+    /// They had been dropped, and those who waited were told that the store was closed.
+    #[tokio::test]
+    async fn operations_that_wait_for_the_end_of_an_actor_are_answered_when_it_is_lost() {
+        let feeds = Feeds::default();
+        let id = ThreadId::generate();
+        let feed = feeds.of(id);
+        feed.hold(selvedge_codec::Ordinal::new(3));
+        let shared = Arc::new(ThreadShared::new(id, false, Arc::clone(&feed)));
+        let (_prepared, thread) = prepare(shared);
+        let actor = spawn::task(async {});
+        let mut live = Live::new(actor.id(), thread);
+        let is_answered = Arc::new(AtomicBool::new(false));
+        let answered = Arc::clone(&is_answered);
+        live.parting.push(Answer(Box::new(move || {
+            answered.store(true, Ordering::SeqCst);
+        })));
+        let mut entry = Entry {
+            state: State::Live(live),
+            ..Entry::default()
+        };
+        assert!(entry.lose(actor.id()));
+        assert!(is_answered.load(Ordering::SeqCst));
+        assert_eq!(feed.acknowledged_upto().get(), u64::MAX, "nothing is held");
+    }
 }

@@ -147,7 +147,12 @@ impl Entry {
             State::Idle => return false,
             State::Opening { task: lost, .. } | State::Exclusive { task: lost } => *lost == task,
             State::Live(live) if live.task == task => {
-                live.thread.shared.set_ending();
+                let shared = &live.thread.shared;
+                shared.set_ending();
+                // Nobody else ends what its actor has begun.
+                shared.feed.acknowledged(None);
+                shared.feed.ended();
+                live.part();
                 true
             }
             State::Live(live) => {

@@ -92,8 +92,10 @@ impl ThreadActor {
         let store = Arc::clone(&self.env.store);
         let is_new = state == LogState::Deferred;
         let decided = self.env.pool.run(move || decide(&store, is_new)).await??;
-        let next = self.log.here().map(ThreadLog::next_ordinal);
-        let gate = Gate::new(Arc::clone(&self.shared.feed), next.unwrap_or_default());
+        // A new thread's meta is written with what is decided.
+        let next = self.log.here().filter(|_| !is_new);
+        let from = next.map(ThreadLog::next_ordinal).unwrap_or_default();
+        let gate = Gate::new(Arc::clone(&self.shared.feed), from);
         Ok((decided, gate))
     }
 }

@@ -34,10 +34,12 @@ impl ThreadActor {
     async fn discard_log(&mut self) -> Result<()> {
         // Batches that came before bring the thread to the disk.
         self.commit().await;
+        self.publish();
         match &self.log {
             LogSlot::Ephemeral(_) => {}
             LogSlot::Here(log) if log.state() == LogState::Deferred => {
                 self.off_runtime(ThreadLog::discard).await?;
+                self.env.feeds.deleted(self.shared.thread_id);
             }
             LogSlot::Here(_) => {
                 return Err(InvalidRequest::ThreadExists(self.shared.thread_id).into());

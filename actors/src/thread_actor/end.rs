@@ -6,7 +6,6 @@ use kameo::error::{ActorStopReason, PanicError};
 
 use super::ThreadActor;
 use super::log_slot::LogSlot;
-use crate::feed::Life;
 use crate::live_thread::CLOSED_THREAD;
 
 /// Waits until no job has the log of an actor that has ended, and lets go of it. An actor that was
@@ -39,5 +38,5 @@ pub(crate) async fn end_of(outcome: Result<(ThreadActor, ActorStopReason), Panic
     }
     // Everybody was answered, and what the log holds is what the next writer finds.
     feed.acknowledged(None);
-    feed.set_life(Life::Cold);
+    feed.ended();
 }

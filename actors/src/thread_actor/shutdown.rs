@@ -42,6 +42,8 @@ impl ThreadActor {
     /// Writes what is queued, syncs and closes the log. Nothing is closed when that fails.
     pub(super) async fn close_log(&mut self) -> Result<()> {
         self.commit().await;
+        // Of a thread without a log its end takes with it what was not shown.
+        self.publish();
         match &self.log {
             LogSlot::Ephemeral(_) | LogSlot::Closed => {
                 self.log = LogSlot::Closed;
@@ -49,6 +51,7 @@ impl ThreadActor {
             }
             LogSlot::Here(log) if log.state() == LogState::Deferred => {
                 self.off_runtime(ThreadLog::discard).await?;
+                self.env.feeds.deleted(self.shared.thread_id);
                 self.log = LogSlot::Closed;
                 return Ok(());
             }

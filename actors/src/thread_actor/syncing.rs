@@ -10,6 +10,9 @@ use super::{Reply, ThreadActor, send};
 use crate::live_thread::CLOSED_THREAD;
 use selvedge_store::{Ack, Durability, Flushed};
 
+/// The ordinal of a new thread's first record after its meta.
+const FIRST_OF_NEW: Ordinal = Ordinal::new(1);
+
 /// Somebody who waits until everything below an ordinal is synced.
 #[derive(Debug)]
 pub(super) struct SyncWaiter {
@@ -30,6 +33,8 @@ impl SyncWaiter {
     /// From where on subscribers see nothing before this is answered.
     pub(super) fn holds_from(&self) -> Option<Ordinal> {
         match &self.synced {
+            // A new thread's meta is written with its first batch.
+            Synced::Append(_, ack) if ack.first_ordinal == FIRST_OF_NEW => Some(Ordinal::ZERO),
             Synced::Append(_, ack) => Some(ack.first_ordinal),
             Synced::Flush(..) => None,
             Synced::Persist(_, held_from) => *held_from,

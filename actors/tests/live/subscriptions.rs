@@ -469,3 +469,96 @@ async fn an_ephemeral_threads_subscribers_get_what_comes_and_are_cut_off_when_th
     store.shutdown().await.unwrap();
     assert_eq!(home.disk.writes(), 0);
 }
+
+/// What was acknowledged last went with the thread, unseen, when the end was asked for at once.
+#[tokio::test]
+async fn an_ephemeral_threads_last_records_are_shown_before_it_ends() {
+    let home = TestHome::new();
+    let store = home.open().await;
+    let ephemeral = StartThread {
+        ephemeral: true,
+        ..start()
+    };
+    for is_discarded in [false, true] {
+        let thread = store.start_thread(ephemeral.clone()).await.unwrap();
+        let id = thread.thread_id();
+        let subscription = store.subscribe(id, Ordinal::new(1)).await.unwrap();
+        let last = thread.append(vec![says("last")]);
+        let (appended, ended) = tokio::join!(last, async {
+            match is_discarded {
+                false => thread.shutdown().await,
+                true => thread.discard().await,
+            }
+        });
+        appended.unwrap();
+        ended.unwrap();
+        assert_eq!(rest(subscription).await, [1], "discarded: {is_discarded}");
+    }
+    store.shutdown().await.unwrap();
+}
+
+/// A subscriber who had not looked meanwhile was given the records of the thread that was made
+/// anew under the id, as if they were those of the one that was gone.
+#[tokio::test]
+async fn a_thread_that_is_made_anew_under_an_id_is_another_one() {
+    let home = TestHome::new();
+    let store = home.open().await;
+    let id = ThreadId::generate();
+    let chosen = || StartThread {
+        thread_id: Some(id),
+        ..start()
+    };
+    let mut gone = Vec::new();
+    for round in 0..3 {
+        let thread = store.start_thread(chosen()).await.unwrap();
+        gone.push(store.subscribe(id, Ordinal::ZERO).await.unwrap());
+        match round {
+            0 => thread.discard().await.unwrap(),
+            1 => thread.shutdown().await.unwrap(),
+            _ => {
+                thread.append(vec![says("a")]).await.unwrap();
+                assert_eq!(ordinals(&mut gone[2], 2).await, [0, 1]);
+                gone.push(store.subscribe(id, Ordinal::new(2)).await.unwrap());
+                store.delete_thread(id).await.unwrap();
+            }
+        }
+    }
+    let thread = store.start_thread(chosen()).await.unwrap();
+    let new = store.subscribe(id, Ordinal::ZERO).await.unwrap();
+    for _ in 0..3 {
+        thread.append(vec![says("b")]).await.unwrap();
+    }
+    for subscription in gone {
+        assert_eq!(rest(subscription).await, [0_u64; 0]);
+    }
+    store.shutdown().await.unwrap();
+    assert_eq!(rest(new).await, [0, 1, 2, 3]);
+}
+
+/// The meta was shown while the batch that it was written with still waited for its sync.
+#[tokio::test]
+async fn nothing_of_a_new_thread_is_shown_before_what_brings_it_to_the_disk_is_answered() {
+    let home = TestHome::new();
+    let store = home.open_lazy().await;
+    let thread = store.start_thread(start()).await.unwrap();
+    let id = thread.thread_id();
+    let mut subscription = store.subscribe(id, Ordinal::ZERO).await.unwrap();
+    home.disk.hold_syncs(true);
+    let mut append = Box::pin(thread.append(vec![ends("1")]));
+    assert!(!is_ready(&mut append));
+    tokio::select! {
+        biased;
+        event = subscription.next() => panic!("{event:?}"),
+        () = async {
+            while !store.load_history(id).await.is_ok_and(|it| it.records.len() == 2) {}
+            // Each of them waits for a job on the pool, which takes them in their order.
+            for _ in 0..50 {
+                store.load_history(id).await.unwrap();
+            }
+        } => {}
+    }
+    home.disk.hold_syncs(false);
+    assert_eq!(ordinals(&mut subscription, 2).await, [0, 1]);
+    assert!(is_ready(&mut append));
+    store.shutdown().await.unwrap();
+}

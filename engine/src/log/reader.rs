@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_codec::jsonl::{self, LineEvent, LineScan, LineScanStart};
@@ -12,12 +13,20 @@ use selvedge_codec::{ByteLength, ByteOffset, CodecError, Ordinal, ThreadId};
 
 use super::inherited::{self, InheritedScan, Part};
 use super::{Damage, LogEvent, LogPosition, RecordPlace};
+use crate::clock::{Clock as _, SystemClock};
 use crate::disk::{Disk, DiskFile, FileKind, FileStat, OpenMode, read_range};
 use crate::home::LogFormat;
 use crate::{CorruptReason, Error, Result};
 
 /// The length of a native log's header, as a file has it.
 const HEADER_LENGTH: ByteLength = ByteLength::new(HEADER_BYTES as u64);
+
+/// How often a file that has no whole header yet is looked at again, and how long lies between:
+/// a maker writes it as soon as the file is there.
+const MAX_LOOKS: u32 = 25;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+/// Nobody is at a file that was left without a whole header for longer.
+const RECENT_MICROS: i64 = 2_000_000;
 
 /// A log's file, opened for reading.
 #[derive(Debug)]
@@ -34,7 +43,7 @@ impl<'d> OpenLog<'d> {
     pub(crate) fn open(disk: &'d dyn Disk, path: &Path, format: LogFormat) -> Result<Self> {
         let fail = |operation| move |error| Error::io(operation, path, error);
         let file = disk.open(path, OpenMode::Read).map_err(fail("open"))?;
-        let stat = file.stat().map_err(fail("look at"))?;
+        let stat = once_begun(format, || file.stat()).map_err(fail("look at"))?;
         match stat.kind {
             FileKind::File => Ok(Self {
                 disk,
@@ -474,6 +483,34 @@ impl Lines {
     }
 }
 
+/// What a file is once its maker, who may be just at it, has written its header. A maker who has
+/// died has nobody wait for long.
+fn once_begun(
+    format: LogFormat,
+    mut stat: impl FnMut() -> io::Result<FileStat>,
+) -> io::Result<FileStat> {
+    let is_begun = |stat: &FileStat| {
+        format != LogFormat::Native || stat.kind != FileKind::File || stat.len >= HEADER_LENGTH
+    };
+    let mut found = stat()?;
+    for _ in 0..MAX_LOOKS {
+        if is_begun(&found) || !is_recent(found.mtime_nanos) {
+            break;
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+        found = stat()?;
+    }
+    Ok(found)
+}
+
+/// Whether a file was changed within the last moments, as the machine's clock has it, which its
+/// times are from.
+fn is_recent(mtime_nanos: i64) -> bool {
+    let since = SystemClock.now().get().checked_sub(mtime_nanos / 1000);
+    // One of the time to come was changed by a clock that has been set back since.
+    since.is_some_and(|micros| (0..=RECENT_MICROS).contains(&micros))
+}
+
 /// Reads a log from its start, or from where an earlier reader stopped, into one buffer.
 ///
 /// # Errors
@@ -494,6 +531,50 @@ mod tests {
     use crate::disk::RealDisk;
     use crate::log::{History, load_history};
     use crate::sample_home::*;
+
+    /// A reader that came between the making of a file and the writing of its first bytes took the
+    /// log for a damaged one.
+    #[test]
+    fn a_log_whose_maker_is_just_writing_it_is_read_once_it_has_a_header() {
+        let place = SampleHome::new();
+        let log = native(1, &[samples()]);
+        let (name, looks) = ("made.rlog", std::cell::Cell::new(0));
+        place.write(name, &log[..0]);
+        let stat = || {
+            match looks.replace(looks.get() + 1) {
+                0 => {}
+                1 => drop(place.write(name, &log[..HEADER_BYTES / 2])),
+                _ => drop(place.write(name, &log)),
+            }
+            RealDisk.stat(&place.file(name))
+        };
+        let begun = once_begun(LogFormat::Native, stat).unwrap();
+        assert_eq!((begun.len.get(), looks.get()), (log.len() as u64, 3));
+
+        // One that was left so long ago keeps nobody waiting, and neither does any other file.
+        let left = |mtime_nanos| {
+            looks.set(0);
+            once_begun(LogFormat::Native, || {
+                looks.set(looks.get() + 1);
+                Ok(FileStat {
+                    len: ByteLength::new(3),
+                    mtime_nanos,
+                    ..begun
+                })
+            })
+            .unwrap();
+            looks.get()
+        };
+        assert_eq!(left(begun.mtime_nanos - 60_000_000_000), 1);
+        assert_eq!(left(begun.mtime_nanos + 60_000_000_000), 1);
+        assert_eq!(left(-1), 1);
+        assert!(left(begun.mtime_nanos) > 1, "nobody waits for ever");
+        place.write("empty.jsonl", b"");
+        once_begun(LogFormat::JsonLines, || {
+            RealDisk.stat(&place.file("empty.jsonl"))
+        })
+        .unwrap();
+    }
 
     fn load(name: &str, bytes: &[u8]) -> Result<History> {
         let place = SampleHome::new();
