@@ -55,9 +55,11 @@ impl EphemeralThread {
         check_batch(&items)?;
         check_expected(self.thread_id, options, first_ordinal)?;
         for record in self.numbering.batch(items, now) {
-            if let Some(feed) = &self.feed {
+            if let Some(feed) = &self.feed
+                && feed.send(record).is_err()
+            {
                 // Nobody listens any more: nothing is lost that anybody wants.
-                let _heard_by = feed.send(record);
+                self.feed = None;
             }
         }
         Ok(Ack {
@@ -119,5 +121,34 @@ impl EventSource for Listening {
                 Ok(Some(ThreadEvent::CutOff { next: self.next }))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The room for what waits stayed taken for as long as the thread lived.
+    #[tokio::test]
+    async fn a_thread_that_nobody_listens_to_any_more_keeps_no_room() {
+        let mut thread = EphemeralThread::new(ThreadId::generate());
+        let item = Item::json("event_msg", "{}").unwrap();
+        let append = |thread: &mut EphemeralThread| {
+            let options = AppendOptions::default();
+            thread
+                .append(vec![item.clone()], options, UtcMicros::EPOCH)
+                .unwrap()
+        };
+        let mut subscription = thread.follow(Ordinal::new(1)).unwrap();
+        append(&mut thread);
+        let event = subscription.next().await.unwrap();
+        assert!(matches!(event, Some(ThreadEvent::Record(record)) if record.ordinal.get() == 1));
+        drop(subscription);
+        append(&mut thread);
+        assert!(thread.feed.is_none());
+        let mut subscription = thread.follow(Ordinal::new(3)).unwrap();
+        append(&mut thread);
+        let event = subscription.next().await.unwrap();
+        assert!(matches!(event, Some(ThreadEvent::Record(record)) if record.ordinal.get() == 3));
     }
 }

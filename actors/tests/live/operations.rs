@@ -1,13 +1,14 @@
 //! Operations on threads, live or not: metadata, rollback, archive, delete.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use selvedge_actors::{LocalThreadStore, Selvedge, ThreadManager};
 use selvedge_codec::view::{Change, MetadataPatch};
 use selvedge_codec::{Item, Ordinal, RecordType, ThreadId};
 use selvedge_engine::listing::{ListQuery, ThreadFilter};
 use selvedge_engine::{ConflictReason, Error, InvalidRequest, Result};
-use selvedge_store::{ResumeThread, StartThread, ThreadEvent, ThreadStore};
+use selvedge_store::{ForkThread, ResumeThread, StartThread, ThreadEvent, ThreadStore};
 
 use crate::subscriptions::{Asked, is_ready, ordinals, rest, thread_of};
 use crate::{TestHome, says, start};
@@ -301,24 +302,6 @@ async fn a_subscription_follows_its_thread_into_the_archive_and_back() {
     assert_eq!(rest(subscription).await, [0_u64; 0]);
 }
 
-/// The answer came before the registry had let go of the thread: its id was still taken.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_hears_that_a_thread_is_deleted_may_take_its_id() {
-    let home = TestHome::new();
-    let store = home.open().await;
-    let id = ThreadId::generate();
-    for _ in 0..100 {
-        let start = StartThread {
-            thread_id: Some(id),
-            ..StartThread::default()
-        };
-        let thread = store.start_thread(start).await.unwrap();
-        thread.append(vec![says("again")]).await.unwrap();
-        store.delete_thread(id).await.unwrap();
-    }
-    store.shutdown().await.unwrap();
-}
-
 #[tokio::test]
 async fn a_subscription_ends_when_its_thread_is_deleted() {
     let home = TestHome::new();
@@ -556,5 +539,87 @@ async fn the_local_store_addresses_live_threads_by_their_ids() {
         store.subscribe(id, Ordinal::ZERO).await.map(drop),
     ] {
         assert!(matches!(closed, Err(Error::Closed { .. })), "{closed:?}");
+    }
+}
+
+/// Whatever is asked of three threads at once, by callers of whom many go away half way, with one
+/// I/O thread and one open log for all of them: a shutdown in the midst of it ends, and so does
+/// whoever waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_shutdown_ends_in_the_midst_of_everything() {
+    for round in 0..4 {
+        let home = TestHome::new();
+        let options = home.options().io_threads(1).max_open_logs(1);
+        let store = Selvedge::open(options).await.unwrap();
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.push(cold_thread(&store, 2).await);
+        }
+        let done = Arc::new(AtomicUsize::new(0));
+        let mut tasks = tokio::task::JoinSet::new();
+        for task in 0..24_usize {
+            let (store, id, done) = (store.clone(), ids[task % 3], Arc::clone(&done));
+            tasks.spawn(async move {
+                for n in task.. {
+                    let ended = tokio::select! {
+                        biased;
+                        ended = one_of_all(&store, id, n) => {
+                            done.fetch_add(1, SeqCst);
+                            ended
+                        }
+                        () = give_up_after(n % 400), if n % 2 == 0 => false,
+                    };
+                    if ended {
+                        return;
+                    }
+                }
+            });
+        }
+        for id in &ids {
+            let (store, id) = (store.clone(), *id);
+            tasks.spawn(async move {
+                while let Ok(mut subscription) = store.subscribe(id, Ordinal::ZERO).await {
+                    while let Ok(Some(_)) = subscription.next().await {}
+                }
+            });
+        }
+        while done.load(SeqCst) < 40 << round {
+            tokio::task::yield_now().await;
+        }
+        let ended = async {
+            store.shutdown().await.unwrap();
+            tasks.join_all().await;
+        };
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(60), ended).await;
+        assert!(ended.is_ok(), "round {round}");
+    }
+}
+
+async fn give_up_after(turns: usize) {
+    for _ in 0..turns {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Does one of all that can be done with a thread. Returns whether the store is closed.
+async fn one_of_all(store: &Selvedge, id: ThreadId, n: usize) -> bool {
+    let done = match n % 9 {
+        0 => store.archive_thread(id).await.map(drop),
+        1 => store.unarchive_thread(id).await.map(drop),
+        2 => store.update_metadata(id, named("x")).await.map(drop),
+        3 => store.roll_back(id, 1).await.map(drop),
+        4 => store.remove_thread(id).await,
+        5 => match store.resume_thread(id).await {
+            Ok(thread) => thread.append(turn(&format!("{n}"))).await.map(drop),
+            Err(error) => Err(error),
+        },
+        6 => store.fork_thread(ForkThread::review(id)).await.map(drop),
+        7 => store.resume_with(id.into()).await.map(drop),
+        _ => store.read_thread(id).await.map(drop),
+    };
+    match done {
+        Err(Error::Closed { what }) => what == "the store",
+        Err(Error::ThreadNotFound { thread_id }) => panic!("{thread_id} is there"),
+        _ => false,
     }
 }

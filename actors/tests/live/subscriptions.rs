@@ -562,3 +562,28 @@ async fn nothing_of_a_new_thread_is_shown_before_what_brings_it_to_the_disk_is_a
     assert!(is_ready(&mut append));
     store.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_subscribers_of_a_thread_all_get_everything_and_its_end() {
+    let home = TestHome::new();
+    let store = home.open().await;
+    let thread = thread_of(&store, 2).await;
+    let id = thread.thread_id();
+    let mut subscribers = tokio::task::JoinSet::new();
+    for _ in 0..1000 {
+        let mut subscription = store.subscribe(id, Ordinal::new(2)).await.unwrap();
+        subscribers.spawn(async move {
+            let seen = ordinals(&mut subscription, 40).await;
+            assert!(seen.into_iter().eq(2..42));
+            rest(subscription).await
+        });
+    }
+    for _ in 0..40 {
+        thread.append(vec![says("a")]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    store.shutdown().await.unwrap();
+    for rest in subscribers.join_all().await {
+        assert_eq!(rest, [0_u64; 0]);
+    }
+}

@@ -9,7 +9,7 @@ use selvedge_codec::{BatchPosition, ByteLength, ByteOffset, Ordinal, Record, Thr
 use super::inherited::{OpenPart, Part, PartFile, open_part};
 use super::inheriting::{Inheritance, Source, name_in};
 use super::pieces::FramesBack;
-use super::{LogEvent, LogPosition, OpenLog};
+use super::{LogContext, LogEvent, LogPosition, OpenLog};
 use crate::disk::Disk;
 use crate::home::LogFormat;
 use crate::{Error, Result};
@@ -26,6 +26,8 @@ pub(crate) struct CutLog<'a> {
     pub(crate) format: LogFormat,
     /// The end of a batch, not before the cut: the nearer, the less is read.
     pub(crate) known: LogPosition,
+    /// Tells whether the home has a log of a thread: see [`Inheritance::has_log`].
+    pub(crate) has_log: fn(&LogContext, ThreadId) -> Result<bool>,
 }
 
 impl CutLog<'_> {
@@ -41,6 +43,7 @@ impl CutLog<'_> {
         Ok(Inheritance {
             next_ordinal,
             sources,
+            has_log: self.has_log,
         })
     }
 

@@ -15,7 +15,6 @@ use super::inherited::{UNFINISHED, WRITTEN_DOWN, files, last_frame};
 use super::{OpenLog, native_writer};
 use crate::disk::{Disk, FileKind, OpenMode, read_range};
 use crate::home::{Home, InheritedName, LogFormat, LogPath};
-use crate::listing::find_log;
 use crate::{Error, InvalidRequest, Result};
 
 /// How much is copied at once.
@@ -28,6 +27,8 @@ pub(crate) struct Inheritance {
     pub(crate) next_ordinal: Ordinal,
     /// Where they come from, in their order.
     pub(crate) sources: Vec<Source>,
+    /// Tells whether the home has a log of a thread.
+    pub(crate) has_log: fn(&LogContext, ThreadId) -> Result<bool>,
 }
 
 /// Where inherited records come from.
@@ -64,16 +65,16 @@ impl Inheritance {
 
 /// Refuses a thread that has a folder of inherited segments already, and a log: the folder must not be
 /// taken for one that a dead fork has left. The thread is locked, so that nobody makes it meanwhile.
-pub(super) fn check_is_new(context: &LogContext, thread_id: ThreadId) -> Result<()> {
+pub(super) fn check_is_new(
+    context: &LogContext,
+    thread_id: ThreadId,
+    inheritance: &Inheritance,
+) -> Result<()> {
     let dir = context.home.resolve(&Home::inherited_dir(thread_id));
-    if context.disk.stat(&dir).is_err() {
-        return Ok(());
+    if context.disk.stat(&dir).is_ok() && (inheritance.has_log)(context, thread_id)? {
+        return Err(InvalidRequest::ThreadExists(thread_id).into());
     }
-    match find_log(&*context.disk, &context.home, thread_id) {
-        Ok(_) => Err(InvalidRequest::ThreadExists(thread_id).into()),
-        Err(Error::ThreadNotFound { .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
+    Ok(())
 }
 
 /// Makes the folder of a fork's inherited segments. What lay in it is of a fork that was never

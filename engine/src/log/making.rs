@@ -109,7 +109,7 @@ impl ThreadLog {
         };
         // A file that was left over is this log's own.
         if !self.is_left_over {
-            inheriting::check_is_new(&self.context, self.thread_id)?;
+            inheriting::check_is_new(&self.context, self.thread_id, inheritance)?;
         }
         inheriting::make(&self.context, self.thread_id, inheritance).map(Some)
     }

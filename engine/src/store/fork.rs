@@ -13,7 +13,7 @@ use super::Store;
 use crate::home::{Home, LogPath};
 use crate::index::{Tables, ThreadRow};
 use crate::listing::find_log;
-use crate::log::{CutLog, LogPosition, NewThread, ThreadLog};
+use crate::log::{CutLog, LogContext, LogPosition, NewThread, ThreadLog};
 use crate::projection::{
     Checkpoint, PlacedTurn, ProjectedThread, Projection, TurnChange, apply_turn_changes, project,
 };
@@ -48,6 +48,15 @@ pub(super) struct Seed {
     path: LogPath,
     thread: ProjectedThread,
     turns: Vec<PlacedTurn>,
+}
+
+/// Whether the home has a log of a thread, which only the logs tell.
+fn has_log(context: &LogContext, id: ThreadId) -> Result<bool> {
+    match find_log(&*context.disk, &context.home, id) {
+        Ok(_) => Ok(true),
+        Err(Error::ThreadNotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The seeds of forks that the index does not know yet, oldest first.
@@ -115,11 +124,10 @@ impl Store {
         }
         let folder = self.home().resolve(&Home::inherited_dir(id));
         if self.disk().stat(&folder).is_ok() {
-            match find_log(self.disk(), self.home(), id) {
-                Ok(_) => return exists(),
-                Err(Error::ThreadNotFound { .. }) => return Ok(()),
-                Err(error) => return Err(error),
-            }
+            return match has_log(self.log_context(), id)? {
+                true => exists(),
+                false => Ok(()),
+            };
         }
         let Some(index) = &self.index else {
             return Ok(());
@@ -154,6 +162,7 @@ impl Store {
             file: &self.home().log_file(&parent.path),
             format: thread.format,
             known: parent.end_near(next_ordinal),
+            has_log,
         };
         let inheritance = cut.inheritance(next_ordinal)?;
         let fork = new.thread_id;

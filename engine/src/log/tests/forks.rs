@@ -37,6 +37,7 @@ fn fork(context: &LogContext, parent: &LogPath) -> Result<ThreadLog> {
         file: &file,
         format: LogFormat::Native,
         known,
+        has_log: |_, _| Ok(false),
     };
     let inheritance = cut.inheritance(known.next_ordinal)?;
     let mut log = ThreadLog::fork(context.clone(), new_thread(FORK), inheritance);
@@ -119,6 +120,7 @@ fn a_cut_is_found_from_either_end_of_a_long_log_past_damage_too() {
                 file: &file,
                 format: LogFormat::Native,
                 known,
+                has_log: |_, _| Ok(false),
             };
             let inheritance = cut.inheritance(Ordinal::new(next)).unwrap();
             let [Source::Segment { name, .. }] = &inheritance.sources[..] else {
