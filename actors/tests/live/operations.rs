@@ -8,7 +8,7 @@ use selvedge_codec::view::{Change, MetadataPatch};
 use selvedge_codec::{Item, Ordinal, RecordType, ThreadId};
 use selvedge_engine::listing::{ListQuery, ThreadFilter};
 use selvedge_engine::{ConflictReason, Error, InvalidRequest, Result};
-use selvedge_store::{ForkThread, ResumeThread, StartThread, ThreadEvent, ThreadStore};
+use selvedge_store::{ForkThread, ResumeThread, ThreadEvent, ThreadStore};
 
 use crate::subscriptions::{Asked, is_ready, ordinals, rest, thread_of};
 use crate::{TestHome, says, start};
