@@ -11,10 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use selvedge::view::{Change, MetadataPatch};
 use selvedge::{
-    Direction, Item, ListQuery, OpenOptions, Page, SearchQuery, Selvedge, SortKey, ThreadFilter,
+    Direction, ForkThread, Item, ItemDetail, ItemQuery, ListQuery, OpenOptions, Page, Record,
+    SearchQuery, Selvedge, SortKey, ThreadFilter, ThreadId, ThreadSummary, TurnEntry, TurnQuery,
+    UtcMicros, Verification,
 };
-use selvedge::{ThreadId, ThreadSummary, UtcMicros, Verification};
 use serde_json::{Value, json};
 
 /// The fixture's folder, where it is there.
@@ -506,5 +508,141 @@ async fn a_resumed_json_lines_thread_stays_json_lines() {
             "{label}"
         );
     }
+    selvedge.shutdown().await.unwrap();
+}
+
+/// Every record of a thread's turns and items, over pages of seven.
+async fn paged(
+    selvedge: &Selvedge,
+    id: ThreadId,
+    direction: Direction,
+) -> (Vec<TurnEntry>, Vec<Record>) {
+    let mut turns = TurnQuery {
+        direction,
+        limit: 7,
+        items: ItemDetail::Full,
+        cursor: None,
+    };
+    let mut all_turns = Vec::new();
+    loop {
+        let page = selvedge.list_turns(id, turns.clone()).await.unwrap();
+        all_turns.extend(page.turns);
+        turns.cursor = page.next_cursor;
+        if turns.cursor.is_none() {
+            break;
+        }
+    }
+    let mut items = ItemQuery {
+        direction,
+        limit: 7,
+        ..ItemQuery::default()
+    };
+    let mut all_items = Vec::new();
+    loop {
+        let page = selvedge.list_items(id, items.clone()).await.unwrap();
+        all_items.extend(page.items);
+        items.cursor = page.next_cursor;
+        if items.cursor.is_none() {
+            return (all_turns, all_items);
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_of_every_thread_hold_what_counts_of_its_history() {
+    let Some(fixture) = Fixture::unpack() else {
+        return;
+    };
+    let selvedge = Selvedge::open(OpenOptions::new(&fixture.home))
+        .await
+        .unwrap();
+    for (id, answer) in fixture.threads() {
+        let history = selvedge.load_history(id).await.unwrap();
+        let counts: Vec<Record> = history.effective().into_iter().cloned().collect();
+        for direction in [Direction::Ascending, Direction::Descending] {
+            let (mut turns, mut items) = paged(&selvedge, id, direction).await;
+            if direction == Direction::Descending {
+                turns.reverse();
+                items.reverse();
+            }
+            assert_eq!(items, counts, "{id}");
+            for TurnEntry { turn, items } in &turns {
+                assert!(!turn.rolled_back && !items.is_empty(), "{id}");
+                let within = |record: &&Record| {
+                    (turn.first_ordinal..=turn.last_ordinal).contains(&record.ordinal)
+                };
+                let expected: Vec<_> = counts.iter().filter(within).cloned().collect();
+                assert_eq!(*items, expected, "{id}");
+            }
+            let has_turns = selvedge.turns(id).await.unwrap();
+            let still_count = has_turns.iter().filter(|turn| !turn.rolled_back).count();
+            assert_eq!(turns.len(), still_count, "{id}");
+        }
+        let context = selvedge.load_model_context(id).await.unwrap();
+        assert!(counts.ends_with(&context.records), "{id}");
+        assert_eq!(context.is_whole, context.records == counts, "{id}");
+        if context.is_whole && counts.len() == history.records.len() {
+            assert_eq!(
+                answer["model_context_item_count"],
+                json!(counts.len()),
+                "{id}"
+            );
+        }
+        let usage = history.token_usage().and_then(|usage| usage.total);
+        assert_eq!(
+            usage,
+            selvedge.read_thread(id).await.unwrap().token_usage,
+            "{id}"
+        );
+    }
+    selvedge.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn changes_of_codex_s_threads_are_kept_in_lines_that_it_reads() {
+    let Some(fixture) = Fixture::unpack() else {
+        return;
+    };
+    let before = contents(&fixture.home);
+    let selvedge = Selvedge::open(OpenOptions::new(&fixture.home))
+        .await
+        .unwrap();
+    let id = fixture.label("basic");
+    let patch = MetadataPatch {
+        name: Change::Set("a new name".into()),
+        memory_mode: Change::Set("disabled".into()),
+        git_branch: Change::Set("topic".into()),
+        ..MetadataPatch::default()
+    };
+    let changed = selvedge.update_metadata(id, patch).await.unwrap();
+    assert_eq!(changed.name.as_deref(), Some("a new name"));
+    let turns = selvedge.turns(id).await.unwrap().len();
+    let back = selvedge.roll_back(id, 1).await.unwrap();
+    assert_eq!(back.turns.len() + 1, turns);
+    let fork = selvedge.fork_thread(ForkThread::of(id)).await.unwrap();
+    let fork_id = fork.thread_id();
+    fork.shutdown().await.unwrap();
+    let inherited = selvedge.load_history(id).await.unwrap().records.len();
+
+    let path = fixture.home.join(&back.thread.rollout_path);
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.starts_with(&before[&path]));
+    for line in std::str::from_utf8(&bytes).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(line["timestamp"].is_string() && line["payload"].is_object());
+        assert_ne!(line["type"], "metadata_patch");
+    }
+    let names = std::fs::read_to_string(fixture.home.join("session_index.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(names.lines().last().unwrap()).unwrap();
+    assert_eq!(last["thread_name"], "a new name");
+
+    let archived = selvedge.archive_thread(id).await.unwrap();
+    assert!(archived.is_archived());
+    selvedge.rebuild(|_| {}).await.unwrap();
+    assert_eq!(selvedge.read_thread(id).await.unwrap(), archived);
+    selvedge.delete_thread(id).await.unwrap();
+    assert!(selvedge.read_thread(id).await.is_err());
+    let history = selvedge.load_history(fork_id).await.unwrap();
+    assert_eq!(history.records.len(), inherited + 1);
     selvedge.shutdown().await.unwrap();
 }
