@@ -178,7 +178,7 @@ impl LiveThread {
     /// thread that is there, what is unsynced is synced.
     ///
     /// # Errors
-    /// As [`LiveThread::append_with`]; [`InvalidRequest::Ephemeral`] for a thread without a log.
+    /// As [`LiveThread::append_with`]; [`InvalidRequest::Ephemeral`](selvedge_engine::InvalidRequest::Ephemeral) for a thread without a log.
     pub async fn persist(&self) -> Result<()> {
         self.thread.actor.ask(Persist).await.map_err(thread_error)
     }
@@ -213,7 +213,7 @@ impl LiveThread {
     /// Ends a new thread of which nothing is on disk, and leaves nothing there.
     ///
     /// # Errors
-    /// [`InvalidRequest::ThreadExists`] when something is on disk already: the thread stays live
+    /// [`InvalidRequest::ThreadExists`](selvedge_engine::InvalidRequest::ThreadExists) when something is on disk already: the thread stays live
     /// then. [`Error::Closed`] after a shutdown.
     pub async fn discard(&self) -> Result<()> {
         self.thread.actor.ask(Discard).await.map_err(thread_error)
