@@ -60,6 +60,11 @@ impl Fixture {
         })
     }
 
+    async fn open(&self) -> Selvedge {
+        let options = OpenOptions::new(&self.home);
+        Selvedge::open(options).await.unwrap()
+    }
+
     fn label(&self, label: &str) -> ThreadId {
         self.answers["labels"][label]
             .as_str()
@@ -178,9 +183,7 @@ async fn listings_and_searches_agree() {
     let Some(fixture) = Fixture::unpack() else {
         return;
     };
-    let selvedge = Selvedge::open(OpenOptions::new(&fixture.home))
-        .await
-        .unwrap();
+    let selvedge = fixture.open().await;
     let named = fixture.label("named");
     let lists = fixture.answers["lists"].as_object().unwrap();
     assert!(lists.len() >= 38);
@@ -224,9 +227,7 @@ async fn searches_find_the_same_words_in_the_same_threads() {
     let Some(fixture) = Fixture::unpack() else {
         return;
     };
-    let selvedge = Selvedge::open(OpenOptions::new(&fixture.home))
-        .await
-        .unwrap();
+    let selvedge = fixture.open().await;
     let searches = fixture.answers["searches"].as_object().unwrap();
     assert!(searches.len() >= 6);
     for (key, answer) in searches {
@@ -368,9 +369,7 @@ async fn every_thread_reads_as_codex_reads_it() {
     let Some(fixture) = Fixture::unpack() else {
         return;
     };
-    let selvedge = Selvedge::open(OpenOptions::new(&fixture.home))
-        .await
-        .unwrap();
+    let selvedge = fixture.open().await;
     let mut differences = BTreeSet::new();
     for (id, answer) in fixture.threads() {
         let summary = selvedge.read_thread(id).await.unwrap();
@@ -404,9 +403,7 @@ async fn every_history_holds_codex_s_items_in_order() {
     let Some(fixture) = Fixture::unpack() else {
         return;
     };
-    let selvedge = Selvedge::open(OpenOptions::new(&fixture.home))
-        .await
-        .unwrap();
+    let selvedge = fixture.open().await;
     let mut compared = 0;
     for (id, answer) in fixture.threads() {
         let history = selvedge.load_history(id).await.unwrap();
@@ -447,9 +444,7 @@ async fn a_home_in_place_is_indexed_without_changing_a_byte() {
         return;
     };
     let before = contents(&fixture.home);
-    let selvedge = Selvedge::open(OpenOptions::new(&fixture.home))
-        .await
-        .unwrap();
+    let selvedge = fixture.open().await;
     for (id, _) in fixture.threads() {
         selvedge.read_thread(id).await.unwrap();
         selvedge.load_history(id).await.unwrap();
@@ -470,9 +465,7 @@ async fn a_resumed_json_lines_thread_stays_json_lines() {
         return;
     };
     let before = contents(&fixture.home);
-    let selvedge = Selvedge::open(OpenOptions::new(&fixture.home))
-        .await
-        .unwrap();
+    let selvedge = fixture.open().await;
     for label in ["basic", "paginated", "zstd_compressed", "archived_1"] {
         let id = fixture.label(label);
         let records = selvedge.load_history(id).await.unwrap().records.len();
@@ -553,9 +546,7 @@ async fn pages_of_every_thread_hold_what_counts_of_its_history() {
     let Some(fixture) = Fixture::unpack() else {
         return;
     };
-    let selvedge = Selvedge::open(OpenOptions::new(&fixture.home))
-        .await
-        .unwrap();
+    let selvedge = fixture.open().await;
     for (id, answer) in fixture.threads() {
         let history = selvedge.load_history(id).await.unwrap();
         let counts: Vec<Record> = history.effective().into_iter().cloned().collect();
@@ -604,9 +595,7 @@ async fn changes_of_codex_s_threads_are_kept_in_lines_that_it_reads() {
         return;
     };
     let before = contents(&fixture.home);
-    let selvedge = Selvedge::open(OpenOptions::new(&fixture.home))
-        .await
-        .unwrap();
+    let selvedge = fixture.open().await;
     let id = fixture.label("basic");
     let patch = MetadataPatch {
         name: Change::Set("a new name".into()),

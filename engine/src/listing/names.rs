@@ -129,12 +129,16 @@ fn open_locked(disk: &dyn Disk, path: &Path, mode: OpenMode) -> Result<Box<dyn D
             }
         }
         if began.elapsed() > PATIENCE {
-            return Err(Error::TimedOut {
-                waiting_for: format!("the writer of {}", path.display()),
-                waited: PATIENCE,
-            });
+            return Err(timed_out(path));
         }
         std::thread::sleep(POLL);
+    }
+}
+
+fn timed_out(path: &Path) -> Error {
+    Error::TimedOut {
+        waiting_for: format!("the writer of {}", path.display()),
+        waited: PATIENCE,
     }
 }
 
@@ -178,6 +182,7 @@ pub(crate) fn forget_name(context: &LogContext, id: ThreadId) -> Result<()> {
     }
     let failed = |error| Error::io("write", &path, error);
     let file = open_locked(disk, &path, OpenMode::Write)?;
+    let began = Instant::now();
     loop {
         let len = file.len().map_err(failed)?;
         let bytes = read_range(&*file, ByteOffset::ZERO, len).map_err(failed)?;
@@ -197,6 +202,9 @@ pub(crate) fn forget_name(context: &LogContext, id: ThreadId) -> Result<()> {
         if file.len().map_err(failed)? == len {
             disk.rename(&unfinished, &path).map_err(failed)?;
             return disk.sync_dir(home.root()).map_err(failed);
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(timed_out(&path));
         }
     }
 }
