@@ -196,7 +196,7 @@ impl Lane {
     }
 
     async fn start(&mut self) {
-        let id = ThreadId::generate();
+        let id = self.shared.order.new_id();
         let ephemeral = self.rng.u32(0..20) == 0;
         let doing = Doing::Start {
             thread: id,
@@ -517,7 +517,7 @@ impl Lane {
             return;
         }
         let source = self.own[at].id;
-        let id = ThreadId::generate();
+        let id = self.shared.order.new_id();
         let before = (self.rng.u32(0..3) == 0).then(|| self.rng.u64(0..=self.own[at].next));
         let doing = Doing::Fork {
             source,
@@ -536,7 +536,9 @@ impl Lane {
             ..ForkThread::of(source)
         };
         let forked = self.shared.selvedge.fork_thread(fork).await;
-        let forked = self.shared.answered(op, forked, (no_ordinals, &NOTHING));
+        // What this lane was told of lies behind a batch of another one that waits for its sync.
+        let may_be = |refusal| refusal == Refusal::Invalid && before.is_some();
+        let forked = self.shared.answered(op, forked, (no_ordinals, &may_be));
         if let Some(live) = forked {
             self.offer(&live);
             self.own.push(Own {

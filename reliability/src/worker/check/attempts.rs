@@ -27,6 +27,17 @@ pub(super) struct Attempt {
     /// How many records of the thread (of a fork: of its source) were acknowledged when it was
     /// tried.
     pub(super) floor: u64,
+    /// When it was tried and answered: which line of which worker.
+    tried: (usize, usize),
+    answered: Option<usize>,
+}
+
+impl Attempt {
+    /// Whether it was answered before another one was tried.
+    pub(super) fn is_before(&self, other: &Self) -> bool {
+        let ((of, _), (of_other, at)) = (self.tried, other.tried);
+        of == of_other && self.answered.is_some_and(|answered| answered < at)
+    }
 }
 
 /// Everything that workers tried between two checks.
@@ -43,8 +54,8 @@ pub(super) struct Attempts {
 impl Attempts {
     pub(super) fn of(reports: &[Report], known: impl Fn(ThreadId) -> u64) -> Self {
         let mut all = Self::default();
-        for report in reports {
-            all.take(report, &known);
+        for (of, report) in reports.iter().enumerate() {
+            all.take((of, report), &known);
         }
         all
     }
@@ -58,12 +69,12 @@ impl Attempts {
         self.of.get(&thread).map_or(&[], Vec::as_slice)
     }
 
-    fn take(&mut self, report: &Report, known: impl Fn(ThreadId) -> u64) {
+    fn take(&mut self, (of, report): (usize, &Report), known: impl Fn(ThreadId) -> u64) {
         let tag = &report.order.tag;
         let mut floors: HashMap<ThreadId, u64> = HashMap::new();
         // Where each operation's attempt lies.
         let mut places: HashMap<u64, (ThreadId, usize)> = HashMap::new();
-        for line in &report.lines {
+        for (number, line) in report.lines.iter().enumerate() {
             match line {
                 Line::Trying { op, doing } => {
                     let thread = doing.thread();
@@ -78,12 +89,15 @@ impl Attempts {
                         doing: doing.clone(),
                         outcome: Outcome::Unknown,
                         floor: *floors.entry(of_floor).or_insert_with(|| known(of_floor)),
+                        tried: (of, number),
+                        answered: None,
                     });
                 }
                 Line::Done { op, ordinals } => {
                     self.acknowledged += 1;
                     let attempt = self.at(&places, *op);
                     attempt.outcome = Outcome::Done(*ordinals);
+                    attempt.answered = Some(number);
                     let is_append = matches!(attempt.doing, Doing::Append { .. });
                     let thread = attempt.doing.thread();
                     if let (true, Some((_, last))) = (is_append, ordinals) {
@@ -98,6 +112,7 @@ impl Attempts {
                     why,
                 } => {
                     let attempt = self.at(&places, *op);
+                    attempt.answered = Some(number);
                     if !matches!(refusal, Refusal::Closed | Refusal::Other) {
                         attempt.outcome = Outcome::Refused;
                     }

@@ -11,8 +11,9 @@ use selvedge::{
 use serde_json::json;
 
 use super::super::look;
+use super::super::payload::{self, Told};
 use super::super::said::Doing;
-use super::attempts::{Attempts, Outcome};
+use super::attempts::{Attempt, Attempts, Outcome};
 use super::history::{self, Expected};
 use super::{Checked, Known, Model, Read, Thoroughness, digest_of};
 
@@ -151,7 +152,14 @@ impl Check<'_> {
                 let inherited = read.history.own_from.get();
                 let is_right = match before {
                     Some(before) => inherited == *before,
-                    None => inherited >= attempt.floor,
+                    // A fork of a live thread ends before the first record that is not
+                    // acknowledged yet: what follows it may be, if it waited for no sync.
+                    None => {
+                        inherited >= attempt.floor
+                            || reads
+                                .get(source)
+                                .is_none_or(|source| self.is_awaited(source, inherited, attempt))
+                    }
                 };
                 if !is_right {
                     let floor = attempt.floor;
@@ -177,6 +185,21 @@ impl Check<'_> {
                 }
             }
         }
+    }
+
+    /// Whether this record of a thread was not acknowledged yet when something was tried.
+    fn is_awaited(&self, source: &Read, at: u64, tried: &Attempt) -> bool {
+        let at = usize::try_from(at).unwrap();
+        let told = source.history.records.get(at).map(payload::told);
+        let attempts = self.attempts.on(source.summary.thread_id);
+        attempts.iter().any(|attempt| {
+            let is_it = match &told {
+                Some(Told::Batch { mark, .. } | Told::Patch(_, mark)) => *mark == attempt.mark,
+                Some(Told::RollBack) => matches!(attempt.doing, Doing::RollBack { .. }),
+                _ => false,
+            };
+            is_it && !attempt.is_before(tried)
+        })
     }
 
     fn existence(&mut self, now: &BTreeMap<ThreadId, Known>) {
