@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use selvedge_actors::{AppendOptions, Durability, Selvedge, ThreadState};
+use selvedge_actors::{AppendOptions, Durability, IndexMode, Selvedge, ThreadState};
 use selvedge_codec::Ordinal;
 use selvedge_engine::Error;
-use selvedge_engine::listing::ListQuery;
+use selvedge_engine::listing::{Coverage, ListQuery, Verification};
 
 use crate::{TestHome, says, start};
 
@@ -197,5 +197,34 @@ async fn everything_is_read_while_the_index_can_not_be_written() {
     home.disk.fail_index(false);
     let page = store.list_threads(ListQuery::default()).await.unwrap();
     assert_eq!(page.threads[0].item_count, 3);
+    store.shutdown().await.unwrap();
+}
+
+/// The disk was full while a home was opened in the background. Its index was never completed for
+/// as long as the process lived, and every page said that its coverage is partial.
+#[tokio::test]
+async fn a_backfill_in_the_background_is_tried_again_until_it_succeeds() {
+    let home = TestHome::new();
+    let store = Selvedge::open(home.options().index(IndexMode::None))
+        .await
+        .unwrap();
+    let thread = store.start_thread(start()).await.unwrap();
+    thread.append(vec![says("a")]).await.unwrap();
+    store.shutdown().await.unwrap();
+
+    home.disk.fail_index(true);
+    let store = Selvedge::open(home.options().index(IndexMode::Background))
+        .await
+        .unwrap();
+    let query = || ListQuery {
+        verification: Verification::IndexOnly,
+        ..ListQuery::default()
+    };
+    home.disk.wait_for_index_failures(3).await;
+    home.disk.fail_index(false);
+    let complete = Coverage::Complete { failed: 0 };
+    while store.list_threads(query()).await.unwrap().coverage != complete {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     store.shutdown().await.unwrap();
 }
