@@ -10,6 +10,7 @@ use bytes::Bytes;
 use selvedge_codec::ByteOffset;
 use selvedge_codec::jsonl::item_from_line;
 
+use super::context::Entries;
 use super::handle::LogHandle;
 use super::inheriting;
 use super::sync;
@@ -73,16 +74,21 @@ impl ThreadLog {
         let Some(handle) = self.handle.clone() else {
             return Err(self.closed());
         };
-        if let Some(entries) = self.new_entries.as_deref_mut()
+        if let Entries::Made(entries) = &mut self.entries
             && entries.is_doubtful
         {
             inheriting::copy_instead(&*self.context.disk, &entries.inherited)?;
             entries.inherited = Vec::new();
             entries.is_doubtful = false;
         }
-        sync::sync(&handle, self.new_file_to_sync().as_ref())?;
+        if let Err((error, entries)) = sync::sync(&handle, self.file_to_sync()) {
+            if let Some(entries) = entries {
+                self.entries = Entries::Made(entries);
+            }
+            return Err(error);
+        }
         self.tail.synced(self.tail.written());
-        self.new_entries = None;
+        self.entries = Entries::Durable;
         Ok(())
     }
 
