@@ -243,7 +243,7 @@ mod tests {
             let mut bytes = header().encode();
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(SegmentHeader::mended(&bytes), Some(header()), "bit {bit}");
-            for other in (0..HEADER_BYTES * 8).filter(|other| *other != bit) {
+            for other in (bit + 1..HEADER_BYTES * 8).step_by(61) {
                 let mut bytes = bytes;
                 bytes[other / 8] ^= 1 << (other % 8);
                 let mended = SegmentHeader::mended(&bytes);
