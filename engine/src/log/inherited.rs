@@ -231,7 +231,7 @@ pub(super) fn open_part<'d>(
 }
 
 /// Where the frame begins that ends at `end` of a segment, and its checksum, as its bytes say;
-/// `None` where there is none.
+/// `None` where its lengths do not agree that there is one.
 pub(super) fn last_frame(log: &OpenLog<'_>, end: ByteOffset) -> Result<Option<(ByteOffset, u32)>> {
     let Some(at) = end.get().checked_sub(4) else {
         return Ok(None);
@@ -247,9 +247,11 @@ pub(super) fn last_frame(log: &OpenLog<'_>, end: ByteOffset) -> Result<Option<(B
         return Ok(None);
     };
     let leading = log.read(start, ByteLength::new(8))?;
-    Ok(leading
-        .first_chunk()
-        .map(|leading| (start, checksum_of_frame_beginning(*leading))))
+    let leading = leading.first_chunk().filter(|leading| {
+        // A damaged length leads into an earlier frame, or between two of them.
+        trailing.first_chunk() == leading.first_chunk::<4>()
+    });
+    Ok(leading.map(|leading| (start, checksum_of_frame_beginning(*leading))))
 }
 
 /// The events of one part, in order.
