@@ -120,6 +120,11 @@ impl ThreadRow {
         LogPath::new(self.thread.summary.rollout_path.clone())
     }
 
+    /// Whether no damage was met in the log, as far as the row goes.
+    pub(crate) const fn is_clean(&self) -> bool {
+        self.thread.summary.damaged_count == 0
+    }
+
     /// What readers see.
     pub(crate) fn into_summary(mut self) -> ThreadSummary {
         self.apply_name();

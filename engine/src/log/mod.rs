@@ -10,6 +10,7 @@ mod effective;
 mod failing;
 mod forward;
 mod handle;
+mod head;
 mod history;
 mod inherited;
 mod inheriting;

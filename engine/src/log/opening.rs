@@ -137,7 +137,8 @@ impl ThreadLog {
     /// The header that the log has if a crash has cut it off: a fork's says what it inherits.
     fn expected_header(&self, bytes: &[u8]) -> Result<SegmentHeader> {
         if bytes.len() < HEADER_BYTES {
-            inherited::header_of(&self.context, self.thread_id)
+            let LogContext { disk, home, .. } = &self.context;
+            inherited::header_of(&**disk, home, self.thread_id)
         } else {
             Ok(native_writer::first_header(self.thread_id))
         }

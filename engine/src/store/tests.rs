@@ -9,6 +9,7 @@ mod counting_disk;
 mod crash_disk;
 mod damage;
 mod damaged_forks;
+mod every_damage;
 mod fork;
 mod home;
 mod hooked_disk;
