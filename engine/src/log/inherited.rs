@@ -159,7 +159,7 @@ pub(crate) fn parts(disk: &dyn Disk, file: &Path, header: &SegmentHeader) -> Res
 }
 
 /// The header that a log has whose own was cut off: what it inherits says which.
-pub(super) fn header_of(context: &LogContext, thread_id: ThreadId) -> Result<SegmentHeader> {
+pub(crate) fn header_of(context: &LogContext, thread_id: ThreadId) -> Result<SegmentHeader> {
     let dir = context.home.resolve(&Home::inherited_dir(thread_id));
     let last = names(&*context.disk, &dir)?.pop();
     Ok(SegmentHeader {

@@ -22,6 +22,7 @@ mod paging;
 mod processes;
 mod property;
 mod races;
+mod repair;
 mod seams;
 mod search;
 mod stale_cursors;
