@@ -112,6 +112,13 @@ impl SegmentHeader {
             .next()
     }
 
+    /// What the fields of a header say whatever its checksum says. They are a guess: only a frame
+    /// whose checksum fits the header's makes them more.
+    #[must_use]
+    pub fn guess(bytes: &[u8]) -> Option<Self> {
+        bytes.first_chunk().and_then(Self::fields)
+    }
+
     /// The fields after magic number, version and flags.
     fn fields(checked: &[u8; CHECKED_BYTES]) -> Option<Self> {
         let (_, rest) = checked.split_first_chunk::<12>()?;
@@ -270,6 +277,15 @@ mod tests {
                 })
             );
         }
+    }
+
+    #[test]
+    fn the_fields_of_a_damaged_header_can_be_guessed() {
+        let mut bytes = header().encode();
+        bytes[45] ^= 1;
+        bytes[0] ^= 1;
+        assert_eq!(SegmentHeader::guess(&bytes), Some(header()));
+        assert_eq!(SegmentHeader::guess(&bytes[..40]), None);
     }
 
     #[test]

@@ -160,7 +160,7 @@ pub(crate) fn parts(disk: &dyn Disk, file: &Path, header: &SegmentHeader) -> Res
 }
 
 /// The header that a log has whose own was cut off or damaged: what it inherits says which.
-pub(super) fn header_of(
+pub(crate) fn header_of(
     disk: &dyn Disk,
     home: &Home,
     thread_id: ThreadId,

@@ -1,5 +1,7 @@
 //! Projecting one log: from its start, or what it has grown by.
 
+use std::path::Path;
+
 use selvedge_codec::{ByteLength, Ordinal, ThreadId};
 
 use super::{Checkpoint, Folded, LogIdentity, ProjectedThread, Projector, TurnChange};
@@ -180,7 +182,15 @@ fn take(projector: &mut Projector, event: &LogEvent, scan: &LogScan) {
 /// # Errors
 /// As [`project`].
 pub fn log_owner(disk: &dyn Disk, home: &Home, path: &LogPath) -> Result<ThreadId> {
-    let log = open(disk, home, path)?;
+    owner_in_place(disk, &home.log_file(path), path)
+}
+
+/// Whose log a file would be if it lay at `path`.
+///
+/// # Errors
+/// As [`project`].
+pub(crate) fn owner_in_place(disk: &dyn Disk, file: &Path, path: &LogPath) -> Result<ThreadId> {
+    let log = open_as(disk, file, path)?;
     if log.format() == LogFormat::Native {
         return log.header().map(|header| header.thread_id);
     }
@@ -210,7 +220,11 @@ fn settle(path: &LogPath, mut scan: LogScan) -> Projector {
 }
 
 fn open<'d>(disk: &'d dyn Disk, home: &Home, path: &LogPath) -> Result<OpenLog<'d>> {
+    open_as(disk, &home.log_file(path), path)
+}
+
+fn open_as<'d>(disk: &'d dyn Disk, file: &Path, path: &LogPath) -> Result<OpenLog<'d>> {
     // A path without a log's ending is no log's; read as JSON lines, its bytes say so.
     let format = LogFormat::of_file_name(path.file_name()).unwrap_or(LogFormat::JsonLines);
-    OpenLog::open(disk, &home.log_file(path), format)
+    OpenLog::open(disk, file, format)
 }

@@ -23,6 +23,8 @@ mod paging;
 mod processes;
 mod property;
 mod races;
+mod repair;
+mod repair_faults;
 mod seams;
 mod search;
 mod stale_cursors;
