@@ -226,7 +226,8 @@ fn a_damaged_header_is_made_again_where_the_frames_fit_it() {
             let mut bytes = whole.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             place.write(path, &bytes);
-            assert!(history(&place, path).is_err());
+            let told = history(&place, path);
+            assert!(told.is_ok_and(|history| !history.damage.is_empty()));
             let (log, _) = repair_one(&place, path);
             assert_eq!(fs::read(place.file(path)).unwrap(), whole, "bit {bit}");
             assert_eq!((log.records_kept, log.given_up.len()), (10, 1));
