@@ -35,7 +35,8 @@ pub(crate) use shutdown::Shutdown;
 
 /// How long noted logs gather before they are indexed while nobody waits for it.
 const COALESCE: Duration = Duration::from_millis(50);
-/// How long the indexer leaves the index alone after it failed and nobody waits.
+/// How long the indexer leaves the index alone after it failed and nobody waits, for catching up or
+/// for a backfill.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Who waits for a job of the indexer; `None` when nobody does.
@@ -123,7 +124,7 @@ impl Actor for Indexer {
             match self.wait(mailbox).await {
                 Event::Signal(signal) => return Ok(signal.map(|signal| *signal)),
                 Event::JobDone(outcome) => self.finish_job(outcome),
-                Event::BackfillDone(outcome) => self.finish_backfill(outcome).await,
+                Event::Backfill(turn) => self.take_turn(turn).await,
                 Event::Grown => self.gather(COALESCE),
                 Event::FlushDue => {
                     self.flush_at = None;
@@ -138,7 +139,7 @@ enum Event {
     /// Boxed: a signal is much larger than the other events.
     Signal(Option<Box<Signal<Indexer>>>),
     JobDone(Result<()>),
-    BackfillDone(backfill::Outcome),
+    Backfill(backfill::Turn),
     Grown,
     FlushDue,
 }
@@ -152,7 +153,7 @@ impl Indexer {
             outcome = optional(job.as_mut().map(|job| &mut job.running)) => {
                 Event::JobDone(outcome.and_then(|done| done))
             }
-            outcome = self.backfill.done() => Event::BackfillDone(outcome),
+            turn = self.backfill.turn() => Event::Backfill(turn),
             () = optional(flush_at.as_mut()) => Event::FlushDue,
             signal = mailbox.recv() => Event::Signal(signal.map(Box::new)),
             () = self.grown.some(), if !gathering => Event::Grown,
