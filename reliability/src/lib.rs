@@ -2,3 +2,4 @@
 //! `RELIABILITY.md` promises; the tests run them small.
 
 pub mod load;
+pub mod processes;

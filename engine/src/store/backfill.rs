@@ -75,13 +75,24 @@ pub(super) enum Lease {
 /// Another owner took over: the work is theirs now.
 pub(super) struct Fenced;
 
+/// What came of an attempt to cover the home.
+enum Step {
+    /// It is covered, and so many logs were read for it.
+    Covered(u64),
+    /// Somebody else is at it.
+    Held(LeaseOwner),
+    /// Somebody else took over.
+    Fenced,
+}
+
 impl Store {
     /// Brings the index up to the home's logs. What it takes is proportional to what changed; a
     /// complete index that nothing has changed for is not written to. `wait` is how long another
     /// process's backfill is waited for.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] when another process is still at it after `wait`, or holds the index;
+    /// [`Error::TimedOut`] when another process is still at it, or still holds the index, after
+    /// `wait` (and no sooner than an operation on the index gives up);
     /// [`Error::Io`] and [`Error::OutOfSpace`] when the index can't be written;
     /// [`Error::Closed`] after [`Store::stop_backfill`].
     pub fn backfill(
@@ -144,27 +155,17 @@ impl Store {
         wait: Duration,
         progress: &(dyn Fn(BackfillProgress) + Sync),
     ) -> Result<u64, Fault> {
-        let deadline = Instant::now() + wait;
+        let owner = new_owner(&self.process);
+        // Since when others have been in the way.
+        let mut waiting: Option<Instant> = None;
         loop {
             self.check_stopped()?;
-            let is_complete = index.read(|txn| {
-                let state = txn.state()?;
-                Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
-            })?;
-            if is_complete {
-                let suspects = self.look_around(index, (Breadth::Folders, None))?;
-                return self.reconcile_in(index, &suspects);
-            }
-            match self.claim_lease(index)? {
-                Lease::Mine(tenure) => match self.fill(index, &tenure, progress) {
-                    Ok(Ok(projected)) => return Ok(projected),
-                    Ok(Err(Fenced)) => {}
-                    Err(fault) => {
-                        self.give_up(index, &tenure);
-                        return Err(fault);
-                    }
-                },
-                Lease::Held(owner) if Instant::now() >= deadline => {
+            let stepped = self.step(index, &owner, progress);
+            let waited = || waiting.map_or(Duration::ZERO, |since| since.elapsed());
+            match stepped {
+                Ok(Step::Covered(projected)) => return Ok(projected),
+                Ok(Step::Fenced) => waiting = None,
+                Ok(Step::Held(owner)) if waited() >= wait => {
                     return Err(Fault::Engine(Error::TimedOut {
                         waiting_for: format!(
                             "process {} to index {}",
@@ -174,16 +175,48 @@ impl Store {
                         waited: wait,
                     }));
                 }
-                Lease::Held(_) => std::thread::sleep(POLL),
+                // A transaction of theirs is what somebody who waits for a lease waits for, too.
+                Err(Fault::Busy) if waited() >= wait => return Err(Fault::Busy),
+                Ok(Step::Held(_)) | Err(Fault::Busy) => {
+                    waiting.get_or_insert_with(Instant::now);
+                    std::thread::sleep(POLL);
+                }
+                Err(fault) => return Err(fault),
             }
         }
     }
 
-    pub(super) fn claim_lease(&self, index: &Database) -> Result<Lease, Fault> {
+    fn step(
+        &self,
+        index: &Database,
+        owner: &LeaseOwner,
+        progress: &(dyn Fn(BackfillProgress) + Sync),
+    ) -> Result<Step, Fault> {
+        let is_complete = index.read(|txn| {
+            let state = txn.state()?;
+            Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
+        })?;
+        if is_complete {
+            let suspects = self.look_around(index, (Breadth::Folders, None))?;
+            return self.reconcile_in(index, &suspects).map(Step::Covered);
+        }
+        match self.claim_lease(index, owner)? {
+            Lease::Held(owner) => Ok(Step::Held(owner)),
+            Lease::Mine(tenure) => match self.fill(index, &tenure, progress) {
+                Ok(Ok(projected)) => Ok(Step::Covered(projected)),
+                Ok(Err(Fenced)) => Ok(Step::Fenced),
+                Err(fault) => {
+                    self.give_up(index, &tenure);
+                    Err(fault)
+                }
+            },
+        }
+    }
+
+    pub(super) fn claim_lease(&self, index: &Database, owner: &LeaseOwner) -> Result<Lease, Fault> {
         let now = || self.context.clock.now();
-        let owner = new_owner(&self.process);
         let is_alive = |owner: &ProcessIdentity| owner.is_alive(self.disk());
-        let decide = |found: &LeaseRow| claim(found, &owner, now(), is_alive);
+        let decide = |found: &LeaseRow| claim(found, owner, now(), is_alive);
         // A lease that is held is not worth a write transaction to see.
         if let Claim::Held(owner) = index.read(|txn| Ok(decide(&txn.lease()?)))? {
             return Ok(Lease::Held(owner));
