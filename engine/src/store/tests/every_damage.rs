@@ -3,7 +3,9 @@
 //! with `SELVEDGE_EXHAUSTIVE=1 cargo test --release -p selvedge-engine every_damage`.
 
 mod harms;
+mod indexed;
 mod subjects;
+mod writing;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
