@@ -4,12 +4,13 @@ use std::fs;
 
 use selvedge_codec::Record;
 
-use super::super::damaged_forks::{check_pages, damage_of};
+use super::super::damaged_forks::damage_of;
 use super::super::home::WAIT;
 use super::harms::{Harm, harms};
 use super::subjects::{self, OLD, Subject, write_aged};
 use super::{Found, check, is_exhaustive};
 use crate::listing::Direction::{Ascending, Descending};
+use crate::log::effective;
 use crate::paging::ItemQuery;
 use crate::store::{Store, StoreOptions};
 
@@ -73,6 +74,53 @@ fn index_was_made_before(subject: &Subject, parts: (usize, usize)) {
         let store = open(subject);
         check(&store, subject, &harm);
         store.close().unwrap();
+    }
+}
+
+/// The medium gives other bytes back, and nothing says so: the file looks as it did. What is left of
+/// it is given by every reader, as rollbacks had it that the rows remember; the history and verify
+/// tell of the damage.
+fn medium_lies(subject: &Subject, parts: (usize, usize)) {
+    let index = subject.place.file("index.redb");
+    subject.harm(&subject.good, OLD);
+    let mtime = fs::metadata(&subject.file).unwrap().modified().unwrap();
+    open(subject).close().unwrap();
+    let known = fs::read(&index).unwrap();
+    let is_in_place = |harm: &Harm| harm.bytes.len() == subject.good.len();
+    for harm in some(subject, parts).filter(is_in_place) {
+        let what = format!("{}, silently: {}", subject.kind, harm.what);
+        fs::write(&index, &known).unwrap();
+        fs::write(&subject.file, &harm.bytes).unwrap();
+        let file = fs::File::options().write(true).open(&subject.file).unwrap();
+        file.set_modified(mtime).unwrap();
+        let store = open(subject);
+        let Ok(found) = Found::of(subject) else {
+            assert!(store.history(subject.thread).is_err(), "{what}");
+            continue;
+        };
+        let history = store.history(subject.thread).unwrap();
+        assert_eq!(history.records, found.records(), "{what}");
+        assert_eq!(history.damage, damage_of(&found.events), "{what}");
+        for direction in [Ascending, Descending] {
+            let items = items(&store, subject, direction);
+            let left: Vec<_> = (effective(&subject.intact).into_iter())
+                .filter(|record| history.records.contains(record))
+                .cloned()
+                .collect();
+            assert_eq!(items, left, "{what}: {direction:?}");
+        }
+        let report = store.verify().unwrap();
+        let is_damaged = !history.damage.is_empty() || history.torn_tail.is_some();
+        assert_eq!(report.ok, !is_damaged, "{what}: {report:?}");
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn what_a_medium_changed_silently_is_told_by_who_reads_it() {
+    medium_lies(&subjects::native_log(), (997, 5));
+    for which in 0..3 {
+        medium_lies(&subjects::fork(which), (1999, 9));
     }
 }
 
