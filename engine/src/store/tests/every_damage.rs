@@ -3,7 +3,11 @@
 //! with `SELVEDGE_EXHAUSTIVE=1 cargo test --release -p selvedge-engine every_damage`.
 
 mod harms;
+mod index_file;
+mod indexed;
+mod side_files;
 mod subjects;
+mod writing;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +18,7 @@ use selvedge_codec::segment::HEADER_BYTES;
 use self::harms::{Harm, Must, harms};
 use self::subjects::{OLD, Subject};
 use super::damaged_forks::{check_pages, damage_of};
+use super::home::WAIT;
 use crate::disk::RealDisk;
 use crate::home::LogFormat;
 use crate::listing::{Coverage, ListQuery, scan_list};
