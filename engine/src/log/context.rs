@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
 use crate::disk::{Disk, OpenMode};
-use crate::home::{Home, LogPath, OpenMarks, WriterLocks};
+use crate::home::{ConfinedDisk, Home, LogPath, OpenMarks, WriterLocks};
 use crate::{Error, Result};
 
 /// What every log of a store shares. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LogContext {
-    /// The file system.
+    /// The file system, confined to the home in what lies below it.
     pub disk: Arc<dyn Disk>,
     /// The clock that dates items which have no time of their own.
     pub clock: Arc<dyn Clock>,
@@ -27,9 +27,11 @@ pub struct LogContext {
 }
 
 impl LogContext {
-    /// The context of a store on this home. Nothing is looked at or made.
+    /// The context of a store on this home. Nothing is looked at or made. What lies below the home
+    /// is not reached through symbolic links.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, home: Home) -> Self {
+        let disk: Arc<dyn Disk> = Arc::new(ConfinedDisk::new(disk, &home));
         Self {
             locks: Arc::new(WriterLocks::new(Arc::clone(&disk), home.clone())),
             marks: Arc::new(OpenMarks::new(Arc::clone(&disk), home.clone())),

@@ -151,16 +151,17 @@ impl Store {
             }
             checked => checked?,
         }
+        let context = LogContext::new(disk, clock, home);
         let index = match index {
             IndexUse::Use => Some(Database::at(
-                Arc::clone(&disk),
-                home.index_path(),
+                Arc::clone(&context.disk),
+                context.home.index_path(),
                 index_patience,
             )),
             IndexUse::None => None,
         };
         let store = Self {
-            context: LogContext::new(disk, clock, home),
+            context,
             index,
             process: ProcessIdentity::current(),
             boot_id: boot_id(),
