@@ -117,4 +117,8 @@ impl Disk for ConfinedDisk {
         self.check(dir)?;
         self.disk.sync_dir(dir)
     }
+
+    fn concurrency(&self) -> usize {
+        self.disk.concurrency()
+    }
 }

@@ -160,7 +160,7 @@ impl Store {
             )),
             IndexUse::None => None,
         };
-        let process = ProcessIdentity::current(&*disk);
+        let process = ProcessIdentity::current(&*context.disk);
         let store = Self {
             context,
             index,
