@@ -36,11 +36,16 @@ const fn config() -> Config {
 pub(crate) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, Fault> {
     let body = bincode::serde::encode_to_vec(row, config())
         .map_err(|error| Fault::Damaged(format!("a row can't be encoded: {error}")))?;
+    Ok(sealed(&body))
+}
+
+/// An encoded struct behind its version and checksum.
+pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(PREFIX_BYTES + body.len());
     bytes.push(VERSION);
-    bytes.extend_from_slice(&checksum(VERSION, &body));
-    bytes.extend_from_slice(&body);
-    Ok(bytes)
+    bytes.extend_from_slice(&checksum(VERSION, body));
+    bytes.extend_from_slice(body);
+    bytes
 }
 
 /// Decodes a row, all of it.
@@ -299,10 +304,7 @@ mod tests {
     fn a_huge_length_asks_for_no_memory() {
         // A text of 2^62 bytes, under a right checksum.
         let body = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0x40];
-        let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(&checksum(VERSION, &body));
-        bytes.extend_from_slice(&body);
-        assert!(decode::<String>(&bytes).is_err());
+        assert!(decode::<String>(&sealed(&body)).is_err());
     }
 
     #[test]

@@ -9,13 +9,13 @@ use selvedge_codec::ThreadId;
 
 use super::inherited;
 use crate::disk::{Disk, OpenMode};
-use crate::home::{Home, LogPath, OpenMarks, WriterLocks};
+use crate::home::{ConfinedDisk, Home, LogPath, OpenMarks, WriterLocks};
 use crate::{Error, Result};
 
 /// What every log of a store shares. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LogContext {
-    /// The file system.
+    /// The file system, confined to the home in what lies below it.
     pub disk: Arc<dyn Disk>,
     /// The clock that dates items which have no time of their own.
     pub clock: Arc<dyn Clock>,
@@ -30,9 +30,11 @@ pub struct LogContext {
 }
 
 impl LogContext {
-    /// The context of a store on this home. Nothing is looked at or made.
+    /// The context of a store on this home. Nothing is looked at or made. What lies below the home
+    /// is not reached through symbolic links.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, home: Home) -> Self {
+        let disk: Arc<dyn Disk> = Arc::new(ConfinedDisk::new(disk, &home));
         Self {
             locks: Arc::new(WriterLocks::new(Arc::clone(&disk), home.clone())),
             marks: Arc::new(OpenMarks::new(Arc::clone(&disk), home.clone())),

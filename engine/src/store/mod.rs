@@ -154,17 +154,18 @@ impl Store {
             }
             checked => checked?,
         }
+        let context = LogContext::new(disk, clock, home);
         let index = match index {
             IndexUse::Use => Some(Database::at(
-                Arc::clone(&disk),
-                home.index_path(),
+                Arc::clone(&context.disk),
+                context.home.index_path(),
                 index_patience,
             )),
             IndexUse::None => None,
         };
-        let process = ProcessIdentity::current(&*disk);
+        let process = ProcessIdentity::current(&*context.disk);
         let store = Self {
-            context: LogContext::new(disk, clock, home),
+            context,
             index,
             boot_id: process.boot_id.clone(),
             process,

@@ -15,6 +15,7 @@ mod home;
 mod hooked_disk;
 mod import;
 mod lease;
+mod links;
 mod listing;
 mod looking;
 mod metadata;
