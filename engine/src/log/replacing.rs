@@ -23,7 +23,7 @@ use super::inheriting::can_have_no_link;
 use super::rewrite::{Out, Rewrite};
 use crate::disk::{Disk, FileKind, FileStat, OpenMode, read_range};
 use crate::home::{Home, LogFormat, LogPath};
-use crate::{Error, Result};
+use crate::{CorruptReason, Error, Result};
 
 /// The ending of a file that is not whole yet.
 pub(crate) const UNFINISHED: &str = ".new";
@@ -91,12 +91,12 @@ impl DamagedLog {
 pub(crate) enum Replaced {
     /// The new log is in its place; the damaged one is kept there, below the home.
     Done(String),
-    /// Nothing was changed: `check` refused the new file, or the damaged one changed meanwhile.
+    /// Nothing was changed: `check` refused, or the log changed meanwhile.
     Refused,
 }
 
 /// Keeps a damaged log and puts the new one in its place. The thread is locked. `check` is asked
-/// about the new file before that counts.
+/// right before.
 ///
 /// # Errors
 /// [`Error::Io`] and [`Error::OutOfSpace`], with the damaged log in its place, unless the last sync
@@ -104,13 +104,13 @@ pub(crate) enum Replaced {
 pub(crate) fn replace(
     context: &LogContext,
     (log, rewrite): (&DamagedLog, &Rewrite),
-    check: &dyn Fn(&Path) -> Result<bool>,
+    check: &dyn Fn() -> bool,
 ) -> Result<Replaced> {
     let kept = keep(context, log, context.clock.now())?;
     let copy = context.home.resolve(&kept.path);
     let new = unfinished(&copy);
     let ready = write_new(context, (log, rewrite), (&kept.path, &new))
-        .and_then(|is_read| Ok(is_read && check(&new)? && log.is_unchanged(context)?));
+        .and_then(|()| Ok(check() && log.is_unchanged(context)?));
     if !matches!(ready, Ok(true)) {
         take_back(&*context.disk, &kept, (&copy, &new));
         return ready.map(|_| Replaced::Refused);
@@ -348,12 +348,12 @@ fn put(
     file.sync_data()
 }
 
-/// Writes the new log, synced, and reads it back. Returns whether that is what it must be.
+/// Writes the new log, synced, and reads it back: refused is what does not read as it must.
 fn write_new(
     context: &LogContext,
     (log, rewrite): (&DamagedLog, &Rewrite),
     (kept, new): (&str, &Path),
-) -> Result<bool> {
+) -> Result<()> {
     let disk = &*context.disk;
     let is_packed = log.format == LogFormat::CompressedJsonLines;
     let written = put(disk, new, &mut |out| match is_packed {
@@ -373,5 +373,12 @@ fn write_new(
         },
         false => bytes,
     };
-    Ok(rewrite.is_read_as(&bytes.into()))
+    match rewrite.is_read_as(&bytes.into()) {
+        true => Ok(()),
+        false => Err(Error::Corrupt {
+            path: new.to_path_buf(),
+            offset: ByteOffset::ZERO,
+            why: CorruptReason::Lost,
+        }),
+    }
 }

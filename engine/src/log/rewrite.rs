@@ -135,6 +135,18 @@ impl Rewrite {
         self.given_up.push(damage);
     }
 
+    /// Whether damage before the first record leaves no trace in the new log.
+    pub(crate) fn forgets_its_head(&self) -> bool {
+        let is_first = |damage: &Damage| damage.first_ordinal == Ordinal::ZERO;
+        let is_told = |piece: &Piece| matches!(piece, Piece::Lost(run) if is_first(&run.damage));
+        self.given_up.first().is_some_and(is_first) && !self.pieces.iter().any(is_told)
+    }
+
+    /// The records that are kept.
+    pub(crate) fn kept_records(&self) -> impl Iterator<Item = Record> + use<> {
+        records(&self.source, self.layout)
+    }
+
     /// Writes the new log in pieces. `copy` is where the damaged one is kept, below the home.
     ///
     /// # Errors

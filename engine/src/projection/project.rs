@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use selvedge_codec::{ByteLength, ByteOffset, Ordinal, ThreadId};
+use selvedge_codec::{ByteLength, ByteOffset, Ordinal, Record, ThreadId};
 
 use super::checkpoint::FINGERPRINT_BYTES;
 use super::{Checkpoint, Folded, LogIdentity, ProjectedThread, Projector, TurnChange};
@@ -204,15 +204,7 @@ fn take(projector: &mut Projector, event: &LogEvent, scan: &LogScan) {
 /// # Errors
 /// As [`project`].
 pub fn log_owner(disk: &dyn Disk, home: &Home, path: &LogPath) -> Result<ThreadId> {
-    owner_in_place(disk, &home.log_file(path), path)
-}
-
-/// Whose log a file would be if it lay at `path`.
-///
-/// # Errors
-/// As [`project`].
-pub(crate) fn owner_in_place(disk: &dyn Disk, file: &Path, path: &LogPath) -> Result<ThreadId> {
-    let log = open_as(disk, file, path)?;
+    let log = open(disk, home, path)?;
     if log.format() == LogFormat::Native {
         return log.header().map(|header| header.thread_id);
     }
@@ -230,6 +222,26 @@ pub(crate) fn owner_in_place(disk: &dyn Disk, file: &Path, path: &LogPath) -> Re
     }
 }
 
+/// Whose log of JSON lines these records would be at `path`, without any damage; `None` when nothing
+/// says.
+pub(crate) fn owner_of_records(
+    path: &LogPath,
+    records: impl Iterator<Item = Record>,
+) -> Option<ThreadId> {
+    let mut projector = Projector::new(LogIdentity {
+        path: path.clone(),
+        header: None,
+    });
+    for record in records {
+        projector.apply(&record);
+        if let Some(owner) = projector.settled_owner() {
+            return Some(owner);
+        }
+    }
+    let folded = projector.finish(Ordinal::ZERO).ok()?;
+    Some(folded.summary.thread_id)
+}
+
 /// Folds as far as it takes to know the owner for good.
 fn settle(path: &LogPath, mut scan: LogScan) -> Projector {
     let mut projector = Projector::new(identity(path, &scan));
@@ -242,11 +254,7 @@ fn settle(path: &LogPath, mut scan: LogScan) -> Projector {
 }
 
 fn open<'d>(disk: &'d dyn Disk, home: &Home, path: &LogPath) -> Result<OpenLog<'d>> {
-    open_as(disk, &home.log_file(path), path)
-}
-
-fn open_as<'d>(disk: &'d dyn Disk, file: &Path, path: &LogPath) -> Result<OpenLog<'d>> {
     // A path without a log's ending is no log's; read as JSON lines, its bytes say so.
     let format = LogFormat::of_file_name(path.file_name()).unwrap_or(LogFormat::JsonLines);
-    OpenLog::open(disk, file, format)
+    OpenLog::open(disk, &home.log_file(path), format)
 }

@@ -9,7 +9,6 @@
 //!   another thread's.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +27,7 @@ use crate::log::{
     Damage, DamagedLog, Layout, MAX_LOST_RECORDS, Replaced, Rewrite, UNFINISHED, has_frames,
     header_of, repairs, replace, writers_of,
 };
-use crate::projection::{log_owner, owner_in_place};
+use crate::projection::{log_owner, owner_of_records};
 use crate::{ConflictReason, Error, Result};
 
 /// How long making the index anew waits for another process that does so already.
@@ -153,6 +152,9 @@ impl Store {
         }
         report.thread_id = Some(owner);
         let inherited = is_inherited(suspect, &rewrite);
+        if log.format != LogFormat::Native && rewrite.kept == 0 {
+            return Err(left(LeftKind::NothingReadable, "it holds no record"));
+        }
         if rewrite.is_sound() {
             return inherited.map_or(Ok(false), Err);
         }
@@ -286,9 +288,6 @@ impl Store {
 
     /// Refuses what must not take the log's place.
     fn check(&self, log: &DamagedLog, rewrite: &Rewrite) -> Step<()> {
-        if log.format != LogFormat::Native && rewrite.kept == 0 {
-            return Err(left(LeftKind::NothingReadable, "it holds no record"));
-        }
         if rewrite.lost > MAX_LOST_RECORDS {
             let why = format!(
                 "it lacks {} records, and no more than {MAX_LOST_RECORDS} are replaced",
@@ -296,6 +295,7 @@ impl Store {
             );
             return Err(left(LeftKind::TooManyLost, why));
         }
+        self.check_owner(log, rewrite)?;
         self.check_unwritten(log)
     }
 
@@ -316,35 +316,32 @@ impl Store {
 
     /// Puts the new log in the place of the damaged one; gives where that is kept.
     fn carry_out_repair(&self, log: &DamagedLog, rewrite: &Rewrite) -> Step<String> {
-        let refused = std::cell::RefCell::new(None);
-        let check = |new: &Path| {
-            let why = match self.check_owner(log, new)? {
-                true => self.check_unwritten(log).err(),
-                false => Some(left(
-                    LeftKind::AnotherThread,
-                    "without its damaged beginning it would be taken for another thread's",
-                )),
-            };
-            let is_fine = why.is_none();
-            *refused.borrow_mut() = why;
-            Ok(is_fine)
+        let writers = std::cell::RefCell::new(None);
+        let check = || {
+            *writers.borrow_mut() = self.check_unwritten(log).err();
+            writers.borrow().is_none()
         };
         match replace(&self.context, (log, rewrite), &check)? {
             Replaced::Done(copy) => Ok(copy),
             Replaced::Refused => {
                 let changed = || left(LeftKind::Conflict, "it changed while it was repaired");
-                Err(refused.take().unwrap_or_else(changed))
+                Err(writers.take().unwrap_or_else(changed))
             }
         }
     }
 
-    /// Whether the new file is the same thread's as the log. A native log's header says so.
-    fn check_owner(&self, log: &DamagedLog, new: &Path) -> Result<bool> {
-        if log.format == LogFormat::Native {
-            return Ok(true);
+    /// Refuses what would be another thread's: in a log of JSON lines the meta that comes first tells,
+    /// unless damage before it shows that it may be copied history.
+    fn check_owner(&self, log: &DamagedLog, rewrite: &Rewrite) -> Step<()> {
+        if log.format == LogFormat::Native || !rewrite.forgets_its_head() {
+            return Ok(());
         }
         let owner = log_owner(self.disk(), self.home(), &log.path)?;
-        Ok(owner_in_place(self.disk(), new, &log.path)? == owner)
+        if owner_of_records(&log.path, rewrite.kept_records()) == Some(owner) {
+            return Ok(());
+        }
+        let why = "without its damaged beginning it would be taken for another thread's";
+        Err(left(LeftKind::AnotherThread, why))
     }
 
     /// Makes the index anew. Returns whether that was possible: what it lacks is in the report.

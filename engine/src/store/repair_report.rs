@@ -4,7 +4,7 @@ use selvedge_codec::ThreadId;
 use serde::Serialize;
 
 use super::verify::{LogDamage, VerifyReport};
-use crate::Error;
+use crate::{CorruptReason, Error};
 
 /// How a home is repaired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -107,6 +107,11 @@ impl From<Error> for Left {
         match why {
             Error::Conflict { reason, .. } => left(LeftKind::Conflict, reason),
             Error::Unsupported { what, .. } => left(LeftKind::UnknownVersion, what),
+            // What was just written reads otherwise.
+            why @ Error::Corrupt {
+                why: CorruptReason::Lost,
+                ..
+            } => left(LeftKind::Failed, why),
             Error::Corrupt { why, .. } => left(LeftKind::NothingReadable, why),
             why => left(LeftKind::Failed, why),
         }
