@@ -1,7 +1,5 @@
 //! Projecting one log: from its start, or what it has grown by.
 
-use std::path::Path;
-
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal, Record, ThreadId};
 
 use super::checkpoint::FINGERPRINT_BYTES;
