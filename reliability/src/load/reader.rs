@@ -111,7 +111,8 @@ impl Reader {
         };
         let searching = self.field.store.search_threads(query);
         let page = self.field.watch.ask("search", searching).await?;
-        self.seen.extend(page.hits.iter().map(|hit| hit.thread.thread_id));
+        self.seen
+            .extend(page.hits.iter().map(|hit| hit.thread.thread_id));
         Ok(())
     }
 
