@@ -48,6 +48,16 @@ impl ThreadLog {
         }
     }
 
+    /// Takes a log that was opened for one whose last sync has failed, as whoever wrote it before
+    /// may have been told: what the file holds is written once more before a sync of it counts.
+    pub fn distrust(&mut self) {
+        if self.state == LogState::Live {
+            let path = self.file();
+            let why = std::io::Error::other("its last writer has not closed it");
+            let _ = self.fail(Error::io("trust", &path, why));
+        }
+    }
+
     fn try_recover(&mut self) -> Result<()> {
         let handle = LogHandle::open(&*self.context.disk, self.file(), OpenMode::Write)?.ok_or(
             Error::ThreadNotFound {
