@@ -12,6 +12,7 @@ mod damaged_forks;
 mod fork;
 mod home;
 mod hooked_disk;
+mod hostile;
 mod import;
 mod lease;
 mod links;
