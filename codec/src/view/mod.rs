@@ -120,6 +120,16 @@ pub fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     crate::json::text_of(raw)
 }
 
+/// These fields of the object that `raw` is, unparsed; of a repeated field the last counts. What is no
+/// object has none.
+#[must_use]
+pub fn fields<'a, const N: usize>(
+    raw: &'a RawValue,
+    names: [&'static str; N],
+) -> [Option<&'a RawValue>; N] {
+    crate::json::fields_of(raw.get(), names).unwrap_or([None; N])
+}
+
 fn read<'a, T>(
     record: &'a Record,
     view: impl Fn(&'a str) -> Result<T, serde_json::Error>,

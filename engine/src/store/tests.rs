@@ -13,6 +13,7 @@ mod every_damage;
 mod fork;
 mod home;
 mod hooked_disk;
+mod hostile;
 mod import;
 mod lease;
 mod links;
