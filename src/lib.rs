@@ -46,8 +46,8 @@ pub use selvedge_engine::search::{
 };
 pub use selvedge_engine::store::{
     BackfillProgress, BackfillReport, FormatStats, FoundThread, ImportOutcome, ImportSource,
-    Imported, LastBackfill, LogDamage, LogReport, RowDifference, StoreStats, UnreadableLog,
-    VerifyReport,
+    Imported, LastBackfill, Left, LeftKind, LogDamage, LogRepair, LogReport, RepairOptions,
+    RepairOutcome, RepairReport, RowDifference, StoreStats, UnreadableLog, VerifyReport,
 };
 pub use selvedge_engine::thread::{
     ForkPoint, GitInfo, MAX_FIRST_MESSAGE_BYTES, MAX_PREVIEW_BYTES, MAX_TEXT_BYTES, ThreadSummary,
@@ -64,3 +64,9 @@ pub use selvedge_engine::clock::{Clock, ManualClock, SystemClock};
 pub use selvedge_engine::disk::{
     DirEntry, Disk, DiskFile, FileKind, FileStat, OpenMode, RealDisk, read_range,
 };
+
+/// A disk that fails and forgets as real ones do, for tests.
+#[cfg(feature = "simulation")]
+pub mod simulation {
+    pub use selvedge_engine::disk::simulated::*;
+}

@@ -8,7 +8,9 @@ use selvedge_codec::ThreadId;
 use selvedge_engine::home::LogFormat;
 use selvedge_engine::listing::{Coverage, ListQuery, Page, scan_list};
 use selvedge_engine::log::{History, load_history};
-use selvedge_engine::store::{FoundThread, Store, StoreStats, UnreadableLog, VerifyReport};
+use selvedge_engine::store::{
+    FoundThread, RepairOptions, RepairReport, Store, StoreStats, UnreadableLog, VerifyReport,
+};
 use selvedge_engine::thread::{ThreadSummary, TurnSummary};
 use selvedge_engine::{Error, Result};
 
@@ -150,6 +152,18 @@ impl Selvedge {
     pub async fn verify(&self) -> Result<VerifyReport> {
         self.settle().await?;
         self.read(|store| store.verify()).await
+    }
+
+    /// Verifies the home and repairs what is damaged: see
+    /// [`Store::repair`](selvedge_engine::store::Store::repair). A thread that is live, here or in
+    /// another process, is left as it is, and the report says so; one that is resumed while its log is
+    /// repaired gets a [`Conflict`](selvedge_engine::Error::Conflict). Subscriptions go on.
+    ///
+    /// # Errors
+    /// As [`Selvedge::verify`]; what keeps a log from being repaired is in the report.
+    pub async fn repair(&self, options: RepairOptions) -> Result<RepairReport> {
+        self.settle().await?;
+        self.read(move |store| store.repair(options)).await
     }
 
     /// Counts and sizes.

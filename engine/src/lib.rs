@@ -9,6 +9,9 @@
 pub mod clock;
 pub mod disk;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod home;
 mod index;
 pub mod listing;

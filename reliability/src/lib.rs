@@ -2,4 +2,6 @@
 //! `RELIABILITY.md` promises; the tests run them small.
 
 pub mod crashes;
+pub mod load;
+pub mod processes;
 pub mod worker;

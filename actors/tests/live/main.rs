@@ -10,6 +10,7 @@ mod lifecycle;
 mod operations;
 mod reads;
 mod registry;
+mod repair;
 mod subscriptions;
 
 use std::sync::Arc;

@@ -1,23 +1,46 @@
 //! Compressed logs: zstd, one or more frames.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 
 use zstd::stream::read::Decoder;
+use zstd::stream::write::Encoder;
 
 use crate::{ByteLength, CodecError};
 
-/// The most that a compressed log may decompress to: it bounds what a small hostile file can
-/// make a reader allocate.
+/// The most that a compressed log may decompress to: readers hold it whole.
 pub const MAX_DECOMPRESSED_BYTES: u64 = 2 << 30;
+
+/// How many times its own length a compressed log may decompress to, beyond
+/// [`ALWAYS_DECOMPRESSED_BYTES`]. Logs of agents come to 5 to 30 times; zeros would come to some
+/// 30,000 times. So what a file makes a reader allocate is in proportion to what it takes on disk.
+pub const MAX_COMPRESSION_RATIO: u64 = 256;
+
+/// What any compressed log may decompress to, however small it is.
+pub const ALWAYS_DECOMPRESSED_BYTES: u64 = 16 << 20;
 
 /// How much is decompressed at once.
 const CHUNK_BYTES: usize = 1 << 16;
 
+/// How hard is tried to make a log small: zstd's own default.
+const LEVEL: i32 = 3;
+
+/// Compresses what `write` writes into one zstd frame with a checksum.
+///
+/// # Errors
+/// What `write` fails with; zstd itself fails without memory alone.
+pub fn compress(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Vec<u8>> {
+    let mut encoder = Encoder::new(Vec::new(), LEVEL)?;
+    encoder.include_checksum(true)?;
+    write(&mut encoder)?;
+    encoder.finish()
+}
+
 /// Decompresses the zstd frames of `bytes`.
 ///
 /// # Errors
-/// [`CodecError::Compressed`] for damage and [`CodecError::DecompressedTooLarge`] beyond
-/// [`MAX_DECOMPRESSED_BYTES`].
+/// [`CodecError::Compressed`] for damage or too little memory, and
+/// [`CodecError::DecompressedTooLarge`] beyond [`MAX_DECOMPRESSED_BYTES`] or
+/// [`MAX_COMPRESSION_RATIO`].
 pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     match decompress_prefix(bytes) {
         (decompressed, None) => Ok(decompressed),
@@ -28,7 +51,14 @@ pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
 /// Like [`decompress`], and keeps what was decompressed before the damage.
 #[must_use]
 pub fn decompress_prefix(bytes: &[u8]) -> (Vec<u8>, Option<CodecError>) {
-    decompress_bounded(bytes, MAX_DECOMPRESSED_BYTES)
+    decompress_bounded(bytes, limit_for(bytes.len() as u64))
+}
+
+/// The most that so many compressed bytes may decompress to.
+fn limit_for(length: u64) -> u64 {
+    length
+        .saturating_mul(MAX_COMPRESSION_RATIO)
+        .clamp(ALWAYS_DECOMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES)
 }
 
 fn decompress_bounded(bytes: &[u8], limit: u64) -> (Vec<u8>, Option<CodecError>) {
@@ -38,7 +68,7 @@ fn decompress_bounded(bytes: &[u8], limit: u64) -> (Vec<u8>, Option<CodecError>)
 }
 
 fn fill(bytes: &[u8], limit: u64, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let damaged = |error: std::io::Error| CodecError::Compressed {
+    let damaged = |error: io::Error| CodecError::Compressed {
         why: error.to_string(),
     };
     let mut decoder = Decoder::with_buffer(bytes).map_err(damaged)?;
@@ -53,6 +83,9 @@ fn fill(bytes: &[u8], limit: u64, out: &mut Vec<u8>) -> Result<(), CodecError> {
                 limit: ByteLength::new(limit),
             });
         }
+        // An allocation that fails otherwise ends the process.
+        out.try_reserve(length)
+            .map_err(|error| damaged(error.into()))?;
         out.extend_from_slice(chunk.get(..length).unwrap_or_default());
     }
 }
@@ -76,6 +109,17 @@ mod tests {
     fn what_was_compressed_is_decompressed() {
         assert_eq!(decompress(&compressed(&text())), Ok(text()));
         assert_eq!(decompress(&compressed(b"")), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn pieces_are_compressed_to_one_text() {
+        let text = text();
+        let write =
+            |out: &mut dyn Write| text.chunks(777).try_for_each(|piece| out.write_all(piece));
+        assert_eq!(decompress(&compress(write).unwrap()), Ok(text.clone()));
+        assert_eq!(decompress(&compress(|_| Ok(())).unwrap()), Ok(Vec::new()));
+        let full = compress(|_| Err(io::ErrorKind::StorageFull.into()));
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]
@@ -116,6 +160,24 @@ mod tests {
         let (prefix, why) = decompress_prefix(&garbage);
         assert_eq!(prefix, b"one\n");
         assert!(matches!(why, Some(CodecError::Compressed { .. })));
+    }
+
+    /// 64 KiB of a hostile home were 2 GiB in memory, for each of as many logs as there are cores.
+    #[test]
+    fn a_small_file_decompresses_to_no_more_than_its_length_allows() {
+        let bomb = compressed(&vec![0; 20 << 20]);
+        let (prefix, why) = decompress_prefix(&bomb);
+        assert!(prefix.len() as u64 <= ALWAYS_DECOMPRESSED_BYTES);
+        let limit = ByteLength::new(ALWAYS_DECOMPRESSED_BYTES);
+        assert_eq!(why, Some(CodecError::DecompressedTooLarge { limit }));
+        for (length, limit) in [
+            (0, ALWAYS_DECOMPRESSED_BYTES),
+            (1 << 20, 256 << 20),
+            (1 << 30, MAX_DECOMPRESSED_BYTES),
+            (u64::MAX, MAX_DECOMPRESSED_BYTES),
+        ] {
+            assert_eq!(limit_for(length), limit);
+        }
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub use rows::LastBackfill;
 pub(crate) use rows::{
     DirRow, Epoch, FailureRow, LeaseOwner, LeaseRow, Look, PathRow, StateRow, ThreadRow,
 };
+#[cfg(feature = "fuzzing")]
+pub(crate) use rows::{decode as decode_row, encode as encode_row, sealed};
 pub(crate) use tables::Tables;
 #[cfg(test)]
 pub(crate) use {rows::HeldLease, tables::OrderChanges};

@@ -21,7 +21,7 @@ use crate::projection::{Checkpoint, ProjectedThread};
 use crate::thread::ThreadSummary;
 
 /// The version of every struct below.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 const PREFIX_BYTES: usize = 5;
 /// Without a limit a few damaged bytes could ask for all memory. No row comes near this one.
 const LIMIT: usize = 16 << 20;
@@ -36,11 +36,16 @@ const fn config() -> Config {
 pub(crate) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, Fault> {
     let body = bincode::serde::encode_to_vec(row, config())
         .map_err(|error| Fault::Damaged(format!("a row can't be encoded: {error}")))?;
+    Ok(sealed(&body))
+}
+
+/// An encoded struct behind its version and checksum.
+pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(PREFIX_BYTES + body.len());
     bytes.push(VERSION);
-    bytes.extend_from_slice(&checksum(VERSION, &body));
-    bytes.extend_from_slice(&body);
-    Ok(bytes)
+    bytes.extend_from_slice(&checksum(VERSION, body));
+    bytes.extend_from_slice(body);
+    bytes
 }
 
 /// Decodes a row, all of it.
@@ -118,6 +123,11 @@ impl ThreadRow {
     /// The log that it was made of. A row's path was one when it was written.
     pub(crate) fn path(&self) -> Option<LogPath> {
         LogPath::new(self.thread.summary.rollout_path.clone())
+    }
+
+    /// Whether no damage was met in the log, as far as the row goes.
+    pub(crate) const fn is_clean(&self) -> bool {
+        self.thread.summary.damaged_count == 0
     }
 
     /// What readers see.
@@ -294,10 +304,7 @@ mod tests {
     fn a_huge_length_asks_for_no_memory() {
         // A text of 2^62 bytes, under a right checksum.
         let body = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0x40];
-        let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(&checksum(VERSION, &body));
-        bytes.extend_from_slice(&body);
-        assert!(decode::<String>(&bytes).is_err());
+        assert!(decode::<String>(&sealed(&body)).is_err());
     }
 
     #[test]

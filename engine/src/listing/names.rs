@@ -14,8 +14,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use selvedge_codec::view::{fields, text};
 use selvedge_codec::{ByteLength, ByteOffset, ThreadId};
-use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::disk::{Disk, DiskFile, FileStat, OpenMode, read_range};
 use crate::home::Home;
@@ -28,13 +29,6 @@ use crate::{Error, Result};
 pub struct SessionNames {
     stat: Option<FileStat>,
     names: HashMap<ThreadId, String>,
-}
-
-#[derive(Deserialize)]
-struct NameLine<'a> {
-    #[serde(borrow)]
-    id: std::borrow::Cow<'a, str>,
-    thread_name: Option<String>,
 }
 
 impl SessionNames {
@@ -186,7 +180,7 @@ pub(crate) fn forget_name(context: &LogContext, id: ThreadId) -> Result<()> {
     loop {
         let len = file.len().map_err(failed)?;
         let bytes = read_range(&*file, ByteOffset::ZERO, len).map_err(failed)?;
-        let is_about = |line: &[u8]| id_of(line) == Some(id);
+        let is_about = |line: &[u8]| fields_of(line).is_some_and(|(of, _)| of == id);
         let mut kept = Vec::with_capacity(bytes.len());
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             if !is_about(line) {
@@ -217,26 +211,28 @@ fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_data()
 }
 
-/// The thread that a line is about, whatever else it says.
-fn id_of(line: &[u8]) -> Option<ThreadId> {
-    #[derive(Deserialize)]
-    struct AnyLine<'a> {
-        #[serde(borrow)]
-        id: std::borrow::Cow<'a, str>,
-    }
-    let line = serde_json::from_slice::<AnyLine<'_>>(line).ok()?;
-    line.id.parse().ok()
+/// The thread that a line is about, and its name there, unchecked. Of a repeated field the last
+/// counts, as in a log's lines.
+fn fields_of(line: &[u8]) -> Option<(ThreadId, Option<&RawValue>)> {
+    let line: &RawValue = serde_json::from_slice(line).ok()?;
+    let [id, name] = fields(line, ["id", "thread_name"]);
+    Some((text(id?)?.parse().ok()?, name))
 }
 
 /// A line that is no name costs itself alone: names are a convenience, and another tool's.
 fn parse(bytes: &[u8]) -> HashMap<ThreadId, String> {
     let mut names = HashMap::new();
     for line in bytes.split(|byte| *byte == b'\n') {
-        let Ok(line) = serde_json::from_slice::<NameLine<'_>>(line) else {
+        let Some((id, name)) = fields_of(line) else {
             continue;
         };
-        let Ok(id) = line.id.parse() else { continue };
-        match line.thread_name.filter(|name| !name.trim().is_empty()) {
+        let name = match name.filter(|name| name.get() != "null").map(text) {
+            None => None,
+            Some(Some(name)) => Some(name.into_owned()),
+            // Neither a text nor none.
+            Some(None) => continue,
+        };
+        match name.filter(|name| !name.trim().is_empty()) {
             Some(mut name) => {
                 cut(&mut name);
                 names.insert(id, name)

@@ -1,18 +1,21 @@
 //! What every log of a store shares.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
+use selvedge_codec::ThreadId;
+
+use super::inherited;
 use crate::disk::{Disk, OpenMode};
-use crate::home::{Home, LogPath, OpenMarks, WriterLocks};
+use crate::home::{ConfinedDisk, Home, LogPath, OpenMarks, WriterLocks};
 use crate::{Error, Result};
 
 /// What every log of a store shares. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LogContext {
-    /// The file system.
+    /// The file system, confined to the home in what lies below it.
     pub disk: Arc<dyn Disk>,
     /// The clock that dates items which have no time of their own.
     pub clock: Arc<dyn Clock>,
@@ -27,9 +30,11 @@ pub struct LogContext {
 }
 
 impl LogContext {
-    /// The context of a store on this home. Nothing is looked at or made.
+    /// The context of a store on this home. Nothing is looked at or made. What lies below the home
+    /// is not reached through symbolic links.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, home: Home) -> Self {
+        let disk: Arc<dyn Disk> = Arc::new(ConfinedDisk::new(disk, &home));
         Self {
             locks: Arc::new(WriterLocks::new(Arc::clone(&disk), home.clone())),
             marks: Arc::new(OpenMarks::new(Arc::clone(&disk), home.clone())),
@@ -47,6 +52,27 @@ impl LogContext {
 pub struct DurableDirs {
     /// Paths below the home.
     known: Mutex<HashSet<String>>,
+}
+
+/// What is known of the directory entries that lead to a log, and to what it inherits.
+#[derive(Debug, Clone)]
+pub(super) enum Entries {
+    /// They survive a power loss, or there are none.
+    Durable,
+    /// Somebody has made them, who may have died before they were synced. What they are is looked
+    /// at when they are to be synced: an idle log keeps no list of them.
+    Found,
+    /// This store has made them, and not synced them yet.
+    Made(Box<NewEntries>),
+}
+
+impl Entries {
+    /// Takes in what a sync of these entries has met.
+    pub(super) fn note(&mut self, error: &Error) {
+        if let Self::Made(entries) = self {
+            entries.note(error);
+        }
+    }
 }
 
 /// What has to be synced for a new file to survive a power loss.
@@ -86,6 +112,38 @@ impl DurableDirs {
 
     /// Makes the folders that lead to `path`, and tells what to sync once the file is made.
     pub(super) fn make_for(&self, context: &LogContext, path: &LogPath) -> Result<NewEntries> {
+        self.leading_to(context, path, |dir| {
+            let made = context.disk.create_dir(dir);
+            made.map_err(|error| Error::io("make", dir, error))
+        })
+    }
+
+    /// What to sync of a log that was found, and of what it inherits.
+    pub(super) fn found(
+        &self,
+        context: &LogContext,
+        (thread_id, path): (ThreadId, &LogPath),
+    ) -> Result<NewEntries> {
+        let own = self.leading_to(context, path, |_| Ok(false))?;
+        let folder = Home::inherited_dir(thread_id);
+        let files = inherited::files(&*context.disk, &context.home.resolve(&folder))?;
+        let segment = LogPath::new(format!("{folder}/segment"));
+        let Some(segment) = segment.filter(|_| !files.is_empty()) else {
+            return Ok(own);
+        };
+        let mut entries = self.leading_to(context, &segment, |_| Ok(false))?;
+        entries.inherited = files;
+        Ok(entries.and_then(own))
+    }
+
+    /// The folders that lead to `path`, from its own up, as far as they are not known to be durable.
+    /// `make` is given each from the top, and tells whether it has made it.
+    fn leading_to(
+        &self,
+        context: &LogContext,
+        path: &LogPath,
+        make: impl Fn(&Path) -> Result<bool>,
+    ) -> Result<NewEntries> {
         let mut entries = NewEntries {
             inherited: Vec::new(),
             is_doubtful: false,
@@ -101,10 +159,7 @@ impl DurableDirs {
                 break;
             }
             let dir = context.home.resolve(below);
-            let is_made = context
-                .disk
-                .create_dir(&dir)
-                .map_err(|error| Error::io("make", &dir, error))?;
+            let is_made = make(&dir)?;
             let mut known = self.known();
             if is_made {
                 known.remove(below);

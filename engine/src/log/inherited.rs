@@ -15,6 +15,7 @@ use selvedge_codec::segment::{
 use selvedge_codec::{ByteLength, ByteOffset, CodecError, Ordinal, ThreadId};
 
 use super::context::LogContext;
+use super::head::{HEADER_LENGTH, Head};
 use super::{Damage, LogEvent, LogPosition, OpenLog, RecordPlace};
 use crate::disk::{Disk, FileKind};
 use crate::home::{Home, InheritedName, LogFormat};
@@ -158,10 +159,13 @@ pub(crate) fn parts(disk: &dyn Disk, file: &Path, header: &SegmentHeader) -> Res
     Ok(parts)
 }
 
-/// The header that a log has whose own was cut off: what it inherits says which.
-pub(super) fn header_of(context: &LogContext, thread_id: ThreadId) -> Result<SegmentHeader> {
-    let dir = context.home.resolve(&Home::inherited_dir(thread_id));
-    let last = names(&*context.disk, &dir)?.pop();
+/// The header that a log has whose own was cut off or damaged: what it inherits says which.
+pub(crate) fn header_of(
+    disk: &dyn Disk,
+    home: &Home,
+    thread_id: ThreadId,
+) -> Result<SegmentHeader> {
+    let last = names(disk, &home.resolve(&Home::inherited_dir(thread_id)))?.pop();
     Ok(SegmentHeader {
         thread_id,
         segment: last.map_or(SegmentNumber::FIRST, |last| {
@@ -176,6 +180,8 @@ pub(super) fn header_of(context: &LogContext, thread_id: ThreadId) -> Result<Seg
 pub(super) struct OpenPart<'d> {
     pub(super) log: OpenLog<'d>,
     pub(super) header: SegmentHeader,
+    /// What is wrong with the header's bytes.
+    header_damage: Option<Damage>,
     /// The last record is another one than was inherited, and is left out.
     is_replaced: bool,
 }
@@ -196,11 +202,12 @@ pub(super) fn open_part<'d>(
         Err(error) => return Err(error),
     };
     log.limit(ByteLength::new(name.end.get()));
-    let header = log.read(ByteOffset::ZERO, ByteLength::new(HEADER_BYTES as u64))?;
-    let header = match SegmentHeader::decode(&header) {
-        Ok(header) => header,
+    let header = log.read(ByteOffset::ZERO, HEADER_LENGTH)?;
+    let head = match Head::of_segment(&log, &header)? {
+        Ok(head) => head,
         Err(why) => return Ok(Err(why)),
     };
+    let header = head.header;
     // A segment tells its place among the others, and begins behind the one before.
     if header.segment != part.segment || header.first_ordinal < part.first_ordinal {
         return Ok(Err(CodecError::SegmentReplaced));
@@ -213,6 +220,10 @@ pub(super) fn open_part<'d>(
         log.limit(ByteLength::new(start.get()));
     }
     Ok(Ok(OpenPart {
+        header_damage: head.damage(part.first_ordinal).map(|damage| Damage {
+            why: part.why(damage.why),
+            ..damage
+        }),
         log,
         header,
         is_replaced,
@@ -220,7 +231,7 @@ pub(super) fn open_part<'d>(
 }
 
 /// Where the frame begins that ends at `end` of a segment, and its checksum, as its bytes say;
-/// `None` where there is none.
+/// `None` where its lengths do not agree that there is one.
 pub(super) fn last_frame(log: &OpenLog<'_>, end: ByteOffset) -> Result<Option<(ByteOffset, u32)>> {
     let Some(at) = end.get().checked_sub(4) else {
         return Ok(None);
@@ -236,9 +247,11 @@ pub(super) fn last_frame(log: &OpenLog<'_>, end: ByteOffset) -> Result<Option<(B
         return Ok(None);
     };
     let leading = log.read(start, ByteLength::new(8))?;
-    Ok(leading
-        .first_chunk()
-        .map(|leading| (start, checksum_of_frame_beginning(*leading))))
+    let leading = leading.first_chunk().filter(|leading| {
+        // A damaged length leads into an earlier frame, or between two of them.
+        trailing.first_chunk() == leading.first_chunk::<4>()
+    });
+    Ok(leading.map(|leading| (start, checksum_of_frame_beginning(*leading))))
 }
 
 /// The events of one part, in order.
@@ -318,14 +331,13 @@ impl OpenPart<'_> {
         let start = from.unwrap_or_else(|| self.first_position(&part));
         // Another part before this one is missing.
         let is_behind = from.is_none() && start.next_ordinal > part.first_ordinal;
-        let lost = is_behind.then(|| Damage {
-            next_ordinal: start.next_ordinal.min(part.next_ordinal),
-            ..part.damage(
-                ByteOffset::ZERO,
-                part.first_ordinal,
-                CodecError::SegmentMissing,
-            )
-        });
+        let lost = match is_behind {
+            true => Some(Damage {
+                next_ordinal: start.next_ordinal.min(part.next_ordinal),
+                ..part.lost(CodecError::SegmentMissing)
+            }),
+            false => self.header_damage().filter(|_| from.is_none()),
+        };
         let bytes = self.log.read(start.offset, self.log.stat().len)?;
         Ok(PartScan {
             frames: Some(self.frames(bytes, start)),
@@ -352,6 +364,11 @@ impl OpenPart<'_> {
             next_ordinal: start.next_ordinal,
         };
         segment::scan(bytes, start)
+    }
+
+    /// What a reader is told before the part's first record, if its header is damaged.
+    pub(super) fn header_damage(&self) -> Option<Damage> {
+        self.header_damage.clone()
     }
 
     pub(super) fn seed(&self) -> FrameSeed {

@@ -156,7 +156,7 @@ fn link(disk: &dyn Disk, (file, inode): (&Path, u64), to: &Path) -> Result<bool>
     Err(replaced(file))
 }
 
-fn can_have_no_link(error: &io::Error) -> bool {
+pub(super) fn can_have_no_link(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::CrossesDevices

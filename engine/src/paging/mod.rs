@@ -19,6 +19,8 @@ pub use crate::projection::turns_of;
 pub use context::model_context;
 pub(crate) use context::{ContextSearch, counts_as_completed};
 pub use cursor::turn_cursor_at;
+#[cfg(feature = "fuzzing")]
+pub(crate) use cursor::{CursorScope, PageKind};
 pub(crate) use cursor::{Hint, Place};
 pub use items::page_items;
 pub(crate) use items::{find_turn, no_such_turn};

@@ -1,8 +1,7 @@
 //! A turn in short.
 
-use selvedge_codec::view::View;
+use selvedge_codec::view::{ResponseMessage, View};
 use selvedge_codec::{EventClass, Record, RecordType};
-use serde::Deserialize;
 
 /// Who says something with a record, and in which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,17 +56,5 @@ fn saying(record: &Record) -> Option<Saying> {
 }
 
 fn is_agent_response(record: &Record) -> bool {
-    #[derive(Deserialize)]
-    struct Message<'a> {
-        #[serde(rename = "type", borrow)]
-        kind: std::borrow::Cow<'a, str>,
-        #[serde(borrow)]
-        role: std::borrow::Cow<'a, str>,
-    }
-    let payload = record.payload_json();
-    let message = payload.ok().and_then(|payload| {
-        let message: Message<'_> = serde_json::from_str(payload.get()).ok()?;
-        Some(message.kind == "message" && message.role == "assistant")
-    });
-    message.unwrap_or(false)
+    ResponseMessage::of(record).is_some_and(|message| message.role.as_deref() == Some("assistant"))
 }

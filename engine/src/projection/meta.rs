@@ -13,7 +13,7 @@
 
 use std::borrow::Cow;
 
-use selvedge_codec::view::{Change, GitInfo as GitView, MetadataPatch, SessionMeta};
+use selvedge_codec::view::{Change, GitInfo as GitView, MetadataPatch, SessionMeta, fields, text};
 use selvedge_codec::{Ordinal, ThreadId, UtcMicros};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -189,7 +189,7 @@ fn parse_id(text: Option<&str>) -> Option<ThreadId> {
 
 /// What `{"subagent":{"thread_spawn":{..}}}`, a sub-agent's source, says. Older metas say it
 /// nowhere else.
-#[derive(Default, Deserialize)]
+#[derive(Default)]
 struct Spawn {
     parent_thread_id: Option<String>,
     agent_nickname: Option<String>,
@@ -199,20 +199,30 @@ struct Spawn {
 
 impl Spawn {
     fn of(source: Option<&RawValue>) -> Self {
-        #[derive(Deserialize)]
-        struct Source {
-            subagent: Subagent,
+        let inner = |raw, name| {
+            let [value] = fields(raw, [name]);
+            value
+        };
+        let spawn = source
+            .and_then(|source| inner(source, "subagent"))
+            .and_then(|subagent| inner(subagent, "thread_spawn"));
+        let Some(spawn) = spawn else {
+            return Self::default();
+        };
+        let names = [
+            "parent_thread_id",
+            "agent_nickname",
+            "agent_role",
+            "agent_path",
+        ];
+        let [parent_thread_id, agent_nickname, agent_role, agent_path] =
+            fields(spawn, names).map(|field| Some(text(field?)?.into_owned()));
+        Self {
+            parent_thread_id,
+            agent_nickname,
+            agent_role,
+            agent_path,
         }
-        #[derive(Deserialize)]
-        struct Subagent {
-            thread_spawn: Spawn,
-        }
-        source
-            .map(RawValue::get)
-            .filter(|json| json.starts_with('{'))
-            .and_then(|json| serde_json::from_str::<Source>(json).ok())
-            .map(|source| source.subagent.thread_spawn)
-            .unwrap_or_default()
     }
 }
 

@@ -259,18 +259,11 @@ fn begun_at(record: &Record, place: RecordPlace) -> PlacedTurn {
 
 /// Why a turn failed, in words where there are any.
 fn failure_of(end: &view::TurnFailed<'_>) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Described {
-        message: String,
-    }
     let of_error = end.error.map(|error| {
-        view::text(error).map_or_else(
-            || {
-                serde_json::from_str::<Described>(error.get())
-                    .map_or_else(|_| error.get().to_owned(), |error| error.message)
-            },
-            std::borrow::Cow::into_owned,
-        )
+        let [message] = view::fields(error, ["message"]);
+        view::text(error)
+            .or_else(|| view::text(message?))
+            .map_or_else(|| error.get().to_owned(), std::borrow::Cow::into_owned)
     });
     of_error.or_else(|| end.message.as_deref().map(str::to_owned))
 }

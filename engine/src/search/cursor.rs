@@ -17,14 +17,14 @@ const BYTES: usize = CHECKED_BYTES + 4;
 
 /// A place of an occurrence. The next page begins with the first one beyond it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct OccurrenceCursor {
-    pub(super) ordinal: Ordinal,
+pub(crate) struct OccurrenceCursor {
+    pub(crate) ordinal: Ordinal,
     /// Where it begins in the record's text.
-    pub(super) utf16: u64,
+    pub(crate) utf16: u64,
 }
 
 impl OccurrenceCursor {
-    pub(super) fn encode(self, thread_id: ThreadId, term: &str) -> String {
+    pub(crate) fn encode(self, thread_id: ThreadId, term: &str) -> String {
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.extend(HEAD);
         bytes.extend(thread_id.as_bytes());
@@ -35,7 +35,7 @@ impl OccurrenceCursor {
         to_hex(&bytes)
     }
 
-    pub(super) fn decode(text: &str, thread_id: ThreadId, term: &str) -> Result<Self> {
+    pub(crate) fn decode(text: &str, thread_id: ThreadId, term: &str) -> Result<Self> {
         let bytes = from_hex::<BYTES>(text).ok_or(InvalidRequest::BadCursor)?;
         let parts = Parts::of(&bytes).ok_or(InvalidRequest::BadCursor)?;
         if parts.thread_id != thread_id {

@@ -14,6 +14,8 @@ mod snippet;
 mod tests;
 
 pub use crate::needle::{MAX_TERM_BYTES, Needle};
+#[cfg(feature = "fuzzing")]
+pub(crate) use cursor::OccurrenceCursor;
 pub use occurrences::occurrences_in;
 pub use query::{
     Occurrence, OccurrencePage, OccurrenceQuery, SearchHit, SearchPage, SearchQuery, Speaker,

@@ -11,7 +11,9 @@ use super::{Store, Suspect, parallel};
 use crate::Result;
 use crate::disk::FileKind;
 use crate::home::{LogPath, marks};
-use crate::index::{Database, FailureRow, Fault, Look, StateRow, Tables, View, recent_empty_logs};
+use crate::index::{
+    Database, FailureRow, Fault, Look, StateRow, Table, Tables, View, recent_empty_logs,
+};
 use crate::listing::ThreadFilter;
 
 /// A thread is worth starting for this many looks.
@@ -22,6 +24,9 @@ const MANY_OPEN: usize = 512;
 /// So many logs in which nobody has said anything yet are looked at for each listing that leaves
 /// those out: a word in one of them puts it on the page.
 const EMPTY_LOGS: usize = 32;
+/// Logs that could not be read are looked at for each listing, if they are not more than this;
+/// otherwise with the sweeps. What their owner has put right belongs on the page.
+const FEW_FAILURES: u64 = 64;
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +53,7 @@ struct News {
     /// index knows them.
     watched: Vec<(LogPath, Option<Look>)>,
     fresh: Fresh,
-    failures: Option<BTreeMap<String, FailureRow>>,
+    failures: BTreeMap<String, FailureRow>,
 }
 
 impl Store {
@@ -78,7 +83,10 @@ impl Store {
             Ok(Some(News {
                 watched: watched.collect::<Result<_, Fault>>()?,
                 fresh: asked.remembered.read_changed(txn, &state, asked.sweep)?,
-                failures: asked.sweep.then(|| txn.failures()).transpose()?,
+                failures: (asked.sweep || txn.count(Table::Failures)? <= FEW_FAILURES)
+                    .then(|| txn.failures())
+                    .transpose()?
+                    .unwrap_or_default(),
                 state,
             }))
         })?;
@@ -96,11 +104,14 @@ impl Store {
         if asked.sweep {
             let mut found = self.swept_logs(&memory.take_unswept());
             found.extend(self.swept_logs(&memory.logs));
-            found.extend(self.changed_failures(news.failures.unwrap_or_default()));
+            found.extend(self.changed_failures(news.failures, |_| true));
             memory.note_sweep(began, &found);
             suspects.extend(found);
-        } else if breadth == Breadth::Logs {
-            suspects.extend(memory.unsettled());
+        } else {
+            if breadth == Breadth::Logs {
+                suspects.extend(memory.unsettled());
+            }
+            suspects.extend(self.changed_failures(news.failures, |row| row.look.is_some()));
         }
         Ok(suspects)
     }
@@ -146,7 +157,7 @@ impl Store {
                 });
             (!is_same).then(|| Suspect::Folder(known.dir.clone()))
         };
-        let mut suspects = parallel::filter_map(&memory.dirs, SHARE, changed);
+        let mut suspects = parallel::filter_map(self.disk(), &memory.dirs, SHARE, changed);
         let is_known = |root: &str| memory.dirs.iter().any(|known| known.dir == root);
         let roots = self.new_roots(is_known);
         suspects.extend(roots.into_iter().map(Suspect::Folder));
@@ -164,18 +175,23 @@ impl Store {
     }
 
     /// What could not be read and has changed, or was refused by the system, which may have
-    /// changed its mind.
-    fn changed_failures(&self, failures: BTreeMap<String, FailureRow>) -> Vec<Suspect> {
+    /// changed its mind; of those that are `wanted`.
+    fn changed_failures(
+        &self,
+        failures: BTreeMap<String, FailureRow>,
+        wanted: impl Fn(&FailureRow) -> bool,
+    ) -> Vec<Suspect> {
+        let failures = failures.into_iter().filter(|(_, row)| wanted(row));
         let changed = |(path, row): (String, FailureRow)| {
             let path = LogPath::new(path)?;
             let look = self.look(&self.home().log_file(&path));
             (row.look.is_none() || row.look != look).then_some(Suspect::Log(path))
         };
-        failures.into_iter().filter_map(changed).collect()
+        failures.filter_map(changed).collect()
     }
 
     fn changed_logs(&self, logs: &[(LogPath, Option<Look>)]) -> Vec<Suspect> {
-        parallel::filter_map(logs, SHARE, |(path, known)| {
+        parallel::filter_map(self.disk(), logs, SHARE, |(path, known)| {
             let look = self.look(&self.home().log_file(path));
             // A log that is marked and not made yet is nothing to look at.
             (look != *known).then(|| Suspect::Log(path.clone()))
@@ -183,7 +199,7 @@ impl Store {
     }
 
     fn swept_logs(&self, logs: &[KnownLog]) -> Vec<Suspect> {
-        parallel::filter_map(logs, SHARE, |known| {
+        parallel::filter_map(self.disk(), logs, SHARE, |known| {
             (self.look(&known.file) != Some(known.look)).then(|| Suspect::Log(known.path.clone()))
         })
     }

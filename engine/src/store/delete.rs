@@ -17,11 +17,11 @@ use super::logs::{ThreadLogs, is_named};
 use crate::home::{LogFormat, LogPath};
 use crate::index::{Database, Fault, Outcome, Tables, forget_thread};
 use crate::listing::forget_name;
-use crate::log::remove_inherited;
+use crate::log::{remove_inherited, repairs};
 use crate::{Error, Result};
 
 impl Store {
-    /// Deletes a thread for good: its logs wherever they lie, what recovery kept of them, the history
+    /// Deletes a thread for good: its logs wherever they lie, what recovery and repairs kept of them, the history
     /// that it inherited, its name beside the logs and its rows. A thread that is not there (any more) is no error, and what an
     /// interrupted try has left of it is removed.
     ///
@@ -46,8 +46,10 @@ impl Store {
         // The preferred one goes last: another log of the thread would stand up in its place.
         let others = logs.unreadable.iter().chain(readable.rev());
         let mut files = BTreeSet::new();
+        let repairs = repairs(&self.context)?;
         for path in logs.unreadable.iter().chain(&logs.readable) {
             files.extend(self.beside(id, path)?);
+            files.extend(self.kept_by_repairs(id, path, &repairs));
         }
         let mut files: Vec<PathBuf> = files.into_iter().collect();
         files.extend(others.map(|path| self.home().log_file(path)));
@@ -105,6 +107,21 @@ impl Store {
             );
         }
         Ok(left)
+    }
+
+    /// What repairs have kept of a log: also from before it was archived, or after.
+    fn kept_by_repairs(&self, id: ThreadId, path: &LogPath, repairs: &[String]) -> Vec<PathBuf> {
+        let mut places = vec![path.clone()];
+        if is_named(path, id) {
+            places.extend([path.in_archive(), path.out_of_archive(UtcMicros::EPOCH)]);
+        }
+        let copies = repairs.iter().flat_map(|repair| {
+            let copy = move |place: &LogPath| self.home().resolve(&format!("{repair}/{place}"));
+            places.iter().map(copy)
+        });
+        copies
+            .filter(|copy| self.disk().stat(copy).is_ok())
+            .collect()
     }
 
     fn forget_rows(&self, index: &Database, id: ThreadId, logs: &ThreadLogs) -> Result<(), Fault> {

@@ -20,6 +20,8 @@ mod metadata;
 mod parallel;
 mod read;
 mod relist;
+mod repair;
+mod repair_report;
 mod search;
 mod stats;
 mod suspect;
@@ -43,7 +45,7 @@ use crate::home::Home;
 use crate::index::{Database, Fault, Outcome, StateRow, Table, Tables, View, WriteTransaction};
 use crate::listing::{Coverage, check_home};
 use crate::log::LogContext;
-use crate::process::{ProcessIdentity, boot_id};
+use crate::process::ProcessIdentity;
 use crate::{CorruptReason, Error, InvalidRequest, Result};
 
 pub use crate::index::LastBackfill;
@@ -53,6 +55,7 @@ pub use import::{ImportOutcome, ImportSource, Imported, import_sources};
 pub use list::ListOutcome;
 pub use metadata::MetadataChange;
 pub use read::FoundThread;
+pub use repair_report::{Left, LeftKind, LogRepair, RepairOptions, RepairOutcome, RepairReport};
 pub use stats::{FormatStats, StoreStats};
 pub use suspect::Suspect;
 pub use verify::{LogDamage, LogReport, RowDifference, UnreadableLog, VerifyReport};
@@ -151,19 +154,21 @@ impl Store {
             }
             checked => checked?,
         }
+        let context = LogContext::new(disk, clock, home);
         let index = match index {
             IndexUse::Use => Some(Database::at(
-                Arc::clone(&disk),
-                home.index_path(),
+                Arc::clone(&context.disk),
+                context.home.index_path(),
                 index_patience,
             )),
             IndexUse::None => None,
         };
+        let process = ProcessIdentity::current(&*context.disk);
         let store = Self {
-            context: LogContext::new(disk, clock, home),
+            context,
             index,
-            process: ProcessIdentity::current(),
-            boot_id: boot_id(),
+            boot_id: process.boot_id.clone(),
+            process,
             memory: Mutex::default(),
             seeds: Mutex::default(),
             was_complete: AtomicBool::new(false),

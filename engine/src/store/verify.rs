@@ -136,7 +136,9 @@ impl Store {
         });
         report.unreadable.extend(failures);
         let mut fresh = Vec::new();
-        for checked in parallel::filter_map(&found.logs, 1, |log| self.check_log(log, &open)) {
+        for checked in parallel::filter_map(self.disk(), &found.logs, 1, |log| {
+            self.check_log(log, &open)
+        }) {
             match checked {
                 Checked::Unreadable(log) => report.unreadable.push(log),
                 Checked::Read(log) => fresh.push(report.count(*log)),
@@ -156,7 +158,7 @@ impl Store {
     }
 
     /// The threads that anybody has open for writing.
-    fn open_threads(&self) -> Result<HashSet<ThreadId>> {
+    pub(super) fn open_threads(&self) -> Result<HashSet<ThreadId>> {
         let files = marks::read_all(self.disk(), self.home())?;
         let alive = files.into_iter().filter(|marks| marks.alive);
         Ok(alive

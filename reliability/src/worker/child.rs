@@ -98,7 +98,7 @@ async fn threads_for(
     order: &Order,
     rng: &mut fastrand::Rng,
 ) -> Result<(Vec<Own>, Vec<ThreadId>), String> {
-    let is_mine = |thread: &ThreadSummary| order.has(thread.thread_id);
+    let is_mine = |thread: &ThreadSummary| order.is_mine(thread.thread_id);
     let is_wanted = |thread: &ThreadSummary| {
         let is_native = LogFormat::of_file_name(&thread.rollout_path) == Some(LogFormat::Native);
         match order.role {

@@ -46,8 +46,7 @@ pub struct Order {
     pub role: Role,
     /// How many tasks work at once.
     pub lanes: usize,
-    /// Which worker it is, of how many. Threads are shared out among them by their ids: only
-    /// whose thread it is moves and deletes it.
+    /// Which worker it is, of how many: threads that are there are shared out among them.
     pub share: (u64, u64),
     /// Whether the home is opened in the background; otherwise opening waits for the index.
     pub background: bool,
@@ -75,25 +74,24 @@ impl Order {
             pause_micros: 0,
         }
     }
+}
 
-    /// Whether a thread is this worker's.
-    pub fn has(&self, thread: ThreadId) -> bool {
+impl Order {
+    /// Whether a thread is this worker's, of all that share the home.
+    pub fn is_mine(&self, thread: ThreadId) -> bool {
         let (share, shares) = self.share;
-        let bytes = thread.as_bytes().iter();
-        let mixed = bytes.fold(0_u64, |sum, byte| {
+        let mixed = thread.as_bytes().iter().fold(0_u64, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
         });
         mixed % shares == share
     }
 
-    /// The id of a new thread of this worker.
-    pub fn new_id(&self) -> ThreadId {
-        loop {
-            let id = ThreadId::generate();
-            if self.has(id) {
-                return id;
-            }
-        }
+    /// The id of a new thread of this worker's: whoever comes after it, and shares the home as it
+    /// did, goes on with it, and nobody else moves or deletes it.
+    pub fn new_thread_id(&self) -> ThreadId {
+        std::iter::repeat_with(ThreadId::generate)
+            .find(|id| self.is_mine(*id))
+            .unwrap()
     }
 }
 

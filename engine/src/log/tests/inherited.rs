@@ -256,6 +256,28 @@ fn damage_inside_an_inherited_segment_costs_its_batch_alone() {
     assert_eq!((missing[0].0, missing[0].1), (2, 4));
 }
 
+/// The trailing length of the last frame that was inherited was damaged. What it led to was no frame
+/// and had not the checksum that was inherited, so that the segment was taken for another history
+/// from there on, and good batches before its last one were left out.
+#[test]
+fn a_damaged_last_length_costs_the_last_batch_alone() {
+    let place = SampleHome::new();
+    let (expected, paths) = fork_of_fork(&place);
+    let good = bytes_of(&place.file(&paths[0])).to_vec();
+    // The end of the batch that is inherited in part.
+    let end = native_segment(1, (0, 0), &batches("a", 3)).len();
+    for bit in 0..32 {
+        let mut bytes = good.clone();
+        bytes[end - 4 + bit / 8] ^= 1 << (bit % 8);
+        place.write(&paths[0], &bytes);
+        let events = check(&place);
+        let kept = [&expected[..4], &expected[5..]].concat();
+        assert_eq!(records_of(&events), kept, "bit {bit}");
+        let missing = missing_of(&events);
+        assert_eq!((missing.len(), missing[0].0, missing[0].1), (1, 4, 5));
+    }
+}
+
 /// A parent lost its last records in a power loss, before the fork's first sync, and went on with
 /// others under the same ordinals: they were none of the fork's history.
 #[test]

@@ -47,6 +47,36 @@ fn a_folder_that_takes_long_to_list_is_not_proven_by_that() {
     assert!(is_suspect(&store));
 }
 
+/// A log could not be read when it was looked at: another tool had written half of its first line.
+/// What that tool wrote afterwards was found by listings in the order of updates, and by no others:
+/// the thread was missing from the usual one, which said that it covered all, also after a restart.
+#[test]
+fn a_log_that_could_not_be_read_is_listed_once_it_can_be() {
+    let home = TestHome::new();
+    let (begun, whole) = (thread(1, 100), thread(1, 100));
+    home.put(A, &begun[..20]);
+    home.age("sessions");
+    let store = home.filled();
+    let query = ListQuery::default();
+    assert_eq!(ids(&store.list(&query).unwrap()), []);
+    home.append(A, &whole[20..]);
+    home.age("sessions");
+    assert_eq!(ids(&store.list(&query).unwrap()), [id(1)]);
+
+    let home = TestHome::new();
+    home.put(B, "no record\n");
+    home.age("sessions");
+    home.filled().close().unwrap();
+    home.append(B, &thread(2, 200));
+    home.age("sessions");
+    let store = home.filled();
+    let listed = store.list(&ListQuery {
+        verification: Verification::IndexOnly,
+        ..query
+    });
+    assert_eq!(ids(&listed.unwrap()), [id(2)]);
+}
+
 /// A backfill had listed a folder when another process made a log in it and indexed it. The
 /// backfill took the row for that of a log that was gone, and dropped it.
 #[test]
