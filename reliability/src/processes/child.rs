@@ -2,7 +2,7 @@
 //! they have done, a line of JSON each, and are told by lines what to do next.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child as Process, ChildStdin, Command, Stdio};
+use std::process::{Child as Process, ChildStdin, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Outcome, Trying, handover, lease, runtime, soak, start, stopped};
+use crate::worker::run_if_asked;
 
 const ROLE: &str = "SELVEDGE_PROCESSES_ROLE";
 /// What stands before a child's own lines: a test binary says more than those.
@@ -54,6 +55,12 @@ impl Launcher {
         Self {
             args: ["--exact", name, "--nocapture"].map(str::to_owned).into(),
         }
+    }
+
+    /// What the program is given to run itself again.
+    #[must_use]
+    pub fn args(&self) -> &[String] {
+        &self.args
     }
 
     /// Starts a child.
@@ -235,6 +242,11 @@ impl Voice {
 /// none.
 #[must_use]
 pub fn serve() -> bool {
+    match run_if_asked() {
+        None => {}
+        Some(ExitCode::SUCCESS) => return true,
+        Some(_) => std::process::exit(1),
+    }
     let Ok(role) = std::env::var(ROLE) else {
         return false;
     };

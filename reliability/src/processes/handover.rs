@@ -4,7 +4,7 @@
 //! next has it, finds every record that was acknowledged, and goes on behind them. Meanwhile a
 //! third is told who has it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use fastrand::Rng;
@@ -113,9 +113,8 @@ struct Counts {
 ///
 /// # Errors
 /// What did not hold.
-pub fn run(plan: &Plan) -> Outcome {
-    let dir = tempfile::tempdir().trying("make a directory")?;
-    let home = dir.path().join("home");
+pub fn run(plan: &Plan, dir: &Path) -> Outcome {
+    let home = dir.join("home");
     let mut rng = Rng::with_seed(plan.seed);
     let runtime = runtime()?;
     let threads = runtime.block_on(make_threads(&home, &mut rng))?;

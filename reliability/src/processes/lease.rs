@@ -112,9 +112,8 @@ struct Counts {
 ///
 /// # Errors
 /// What did not hold.
-pub fn run(plan: &Plan) -> Outcome {
-    let dir = tempfile::tempdir().trying("make a directory")?;
-    let home = dir.path().join("home");
+pub fn run(plan: &Plan, dir: &Path) -> Outcome {
+    let home = dir.join("home");
     note(format_args!("lease: a home of {} logs", plan.logs));
     let ids = unindexed(&home, plan.logs, plan.seed)?;
     let mut scene = Scene {

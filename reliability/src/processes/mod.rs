@@ -80,18 +80,20 @@ impl Scenario {
         }
     }
 
-    /// Runs it.
+    /// Runs it, in a directory of its own, which stays where something did not hold.
     ///
     /// # Errors
     /// What did not hold.
     pub fn run(self, plan: &Plan) -> Outcome {
-        match self {
-            Self::Start => start::run(plan),
-            Self::Soak => soak::run(plan),
-            Self::Stopped => stopped::run(plan),
-            Self::Lease => lease::run(plan),
-            Self::Handover => handover::run(plan),
-        }
+        let dir = tempfile::tempdir().trying("make a directory")?;
+        let run = match self {
+            Self::Start => start::run,
+            Self::Soak => soak::run,
+            Self::Stopped => stopped::run,
+            Self::Lease => lease::run,
+            Self::Handover => handover::run,
+        };
+        run(plan, dir.path()).map_err(|why| format!("{why}\nleft in {}", dir.keep().display()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Many processes open a home of unindexed logs at the same instant.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -107,9 +107,8 @@ struct Started {
 ///
 /// # Errors
 /// What did not hold.
-pub fn run(plan: &Plan) -> Outcome {
-    let dir = tempfile::tempdir().trying("make a directory")?;
-    let home = dir.path().join("home");
+pub fn run(plan: &Plan, dir: &Path) -> Outcome {
+    let home = dir.join("home");
     note(format_args!("start: a home of {} logs", plan.logs));
     let ids = unindexed(&home, plan.logs, plan.seed)?;
     let logs = plan.logs as u64;

@@ -98,14 +98,7 @@ async fn threads_for(
     order: &Order,
     rng: &mut fastrand::Rng,
 ) -> Result<(Vec<Own>, Vec<ThreadId>), String> {
-    let (share, shares) = order.share;
-    let is_mine = |thread: &ThreadSummary| {
-        let id = thread.thread_id.as_bytes();
-        let mixed = id.iter().fold(0_u64, |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
-        });
-        mixed % shares == share
-    };
+    let is_mine = |thread: &ThreadSummary| order.is_mine(thread.thread_id);
     let is_wanted = |thread: &ThreadSummary| {
         let is_native = LogFormat::of_file_name(&thread.rollout_path) == Some(LogFormat::Native);
         match order.role {

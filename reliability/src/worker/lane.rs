@@ -196,7 +196,7 @@ impl Lane {
     }
 
     async fn start(&mut self) {
-        let id = ThreadId::generate();
+        let id = self.shared.order.new_thread_id();
         let ephemeral = self.rng.u32(0..20) == 0;
         let doing = Doing::Start {
             thread: id,
@@ -517,7 +517,7 @@ impl Lane {
             return;
         }
         let source = self.own[at].id;
-        let id = ThreadId::generate();
+        let id = self.shared.order.new_thread_id();
         let before = (self.rng.u32(0..3) == 0).then(|| self.rng.u64(0..=self.own[at].next));
         let doing = Doing::Fork {
             source,

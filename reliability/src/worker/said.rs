@@ -76,6 +76,25 @@ impl Order {
     }
 }
 
+impl Order {
+    /// Whether a thread is this worker's, of all that share the home.
+    pub fn is_mine(&self, thread: ThreadId) -> bool {
+        let (share, shares) = self.share;
+        let mixed = thread.as_bytes().iter().fold(0_u64, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
+        });
+        mixed % shares == share
+    }
+
+    /// The id of a new thread of this worker's: whoever comes after it, and shares the home as it
+    /// did, goes on with it, and nobody else moves or deletes it.
+    pub fn new_thread_id(&self) -> ThreadId {
+        std::iter::repeat_with(ThreadId::generate)
+            .find(|id| self.is_mine(*id))
+            .unwrap()
+    }
+}
+
 /// An operation. Its number in [`Line::Trying`] is part of the mark that its payloads and values
 /// carry: `<tag>.<number>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
