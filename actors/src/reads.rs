@@ -17,7 +17,7 @@ use selvedge_engine::{Error, Result};
 use crate::indexer::{Indexer, Reconcile, Settle};
 use crate::live_thread::ThreadState;
 use crate::registry::registry_error;
-use crate::selvedge::{Selvedge, closed_readers};
+use crate::selvedge::Selvedge;
 
 /// How often a listing corrects the index and asks again. Each round is caused by files that
 /// changed since the one before, so this is met only where they change all the time.
@@ -228,8 +228,7 @@ impl Selvedge {
         F: FnOnce(&Store) -> Result<T> + Send + 'static,
     {
         self.core.check_open()?;
-        let _turn = self.core.readers.acquire().await.map_err(closed_readers)?;
         let store = Arc::clone(&self.core.store);
-        self.core.pool.run(move || read(&store)).await?
+        self.core.pool.look(move || read(&store)).await?
     }
 }

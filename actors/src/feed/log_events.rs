@@ -24,7 +24,7 @@ use tokio::time::sleep;
 
 use super::{Feed, Life, Moves};
 use crate::io_pool::Running;
-use crate::selvedge::{Core, closed_readers};
+use crate::selvedge::Core;
 
 /// How often a log is looked at that somebody else may write.
 const POLL: Duration = Duration::from_millis(100);
@@ -127,16 +127,11 @@ impl LogEvents {
             return Ok(());
         }
         let is_last = *self.core.threads_ended.borrow();
-        let readers = Arc::clone(&self.core.readers);
-        let turn = readers.acquire_owned().await.map_err(closed_readers)?;
         let (store, feed) = (Arc::clone(&self.core.store), Arc::clone(&self.feed));
         let feeds = Arc::clone(&self.core.feeds);
         let place = self.place.clone();
-        let look = move || {
-            let _turn = turn;
-            look((&store, feeds.moves()), &feed, place)
-        };
-        let running = self.core.pool.submit(look).await;
+        let look = move || look((&store, feeds.moves()), &feed, place);
+        let running = self.core.pool.submit_look(look).await;
         self.looking = Some(Looking { running, is_last });
         Ok(())
     }

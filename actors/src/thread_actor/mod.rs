@@ -108,14 +108,14 @@ impl ThreadEnv {
             .await
     }
 
-    /// Does something with the store on the I/O pool.
+    /// Looks for something in the store on the I/O pool, or does something that takes as long.
     pub(crate) async fn read<T, F>(&self, read: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Store) -> Result<T> + Send + 'static,
     {
         let store = Arc::clone(&self.store);
-        self.pool.run(move || read(&store)).await?
+        self.pool.look(move || read(&store)).await?
     }
 }
 

@@ -4,7 +4,6 @@ use std::io;
 
 use selvedge_codec::ThreadId;
 
-use super::around::Breadth;
 use super::{Store, parallel};
 use crate::home::{LogName, LogPath};
 use crate::index::{Database, Fault, Tables, View};
@@ -72,10 +71,7 @@ impl Store {
         if !is_complete {
             return Ok(None);
         }
-        let suspects = self.look_around(index, (Breadth::Folders, None))?;
-        if !suspects.is_empty() {
-            self.reconcile_in(index, &suspects)?;
-        }
+        self.search_home(index)?;
         index.read(|txn| {
             let mut logs = txn.paths_of(id)?;
             let failed = txn.failures()?.into_keys().filter_map(LogPath::new);

@@ -23,6 +23,7 @@ mod relist;
 mod repair;
 mod repair_report;
 mod search;
+mod searches;
 mod stats;
 mod suspect;
 mod turns;
@@ -62,6 +63,7 @@ pub use verify::{LogDamage, LogReport, RowDifference, UnreadableLog, VerifyRepor
 
 use fork::Seeds;
 use memory::Memory;
+use searches::Searches;
 
 /// How long an operation on the index waits for another process, unless the options say.
 const INDEX_PATIENCE: Duration = Duration::from_secs(2);
@@ -121,6 +123,8 @@ pub struct Store {
     memory: Mutex<Memory>,
     /// Of forks that the index does not know yet. Locked for no longer than it takes to look.
     seeds: Mutex<Seeds>,
+    /// Searches of the home for what the index does not know.
+    searches: Searches,
     /// Whether a backfill of this store has covered the home, so that an index that is replaced
     /// afterwards is filled again.
     was_complete: AtomicBool,
@@ -171,6 +175,7 @@ impl Store {
             process,
             memory: Mutex::default(),
             seeds: Mutex::default(),
+            searches: Searches::default(),
             was_complete: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
         };

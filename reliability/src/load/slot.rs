@@ -66,9 +66,13 @@ impl Slot {
     /// Why it could not be, where that is no violation.
     pub async fn start(field: &Field, key: u64) -> Result<Self, Refused> {
         let mut slot = Self::new(ThreadId::generate(), key);
-        let start = start_of(slot.id, key);
+        let mut start = start_of(key);
+        // A runtime may choose the id, and the home is searched for it then.
+        start.thread_id = (key % 8 == 0).then_some(slot.id);
         let started = field.store.start_thread(start);
-        slot.handle = Some(field.watch.ask("start", started).await?);
+        let live = field.watch.ask("start", started).await?;
+        slot.id = live.thread_id();
+        slot.handle = Some(live);
         slot.append(field, Durability::Written).await?;
         Ok(slot)
     }
@@ -82,10 +86,12 @@ impl Slot {
         fork.inherited = self.inherited.clone();
         fork.inherited.push(self.ledger.clone());
         let forking = field.store.fork_thread(ForkThread {
-            start: start_of(fork.id, key),
+            start: start_of(key),
             ..ForkThread::of(self.id)
         });
-        fork.handle = Some(field.watch.ask("fork", forking).await?);
+        let live = field.watch.ask("fork", forking).await?;
+        fork.id = live.thread_id();
+        fork.handle = Some(live);
         fork.existence = Existence::Sure;
         count(&field.watch.forks);
         Ok(fork)
@@ -167,9 +173,8 @@ impl Slot {
     }
 }
 
-fn start_of(id: ThreadId, key: u64) -> StartThread {
+fn start_of(key: u64) -> StartThread {
     StartThread {
-        thread_id: Some(id),
         cwd: format!("/work/{}", key % 17),
         originator: "load".into(),
         cli_version: "1".into(),
