@@ -1,6 +1,7 @@
 //! Live threads on a real disk, through the public API alone.
 #![cfg(test)]
 
+mod damage;
 mod disk;
 mod faults;
 mod forks;
