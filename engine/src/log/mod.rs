@@ -47,9 +47,9 @@ pub(crate) use effective::still_counts;
 pub(crate) use forward::ForwardReader;
 pub use history::{History, load_history};
 pub(crate) use inherited::header_of;
-pub use inherited::remove_inherited;
 #[cfg(test)]
 pub(crate) use inheriting::name_in;
+pub use inheriting::remove_inherited;
 pub use numbering::Numbering;
 pub(crate) use open_elsewhere::writers_of;
 pub use position::{Damage, LogEvent, LogPosition, RecordPlace};

@@ -22,6 +22,7 @@ mod looking;
 mod metadata;
 mod moving;
 mod paging;
+mod power;
 mod processes;
 mod property;
 mod races;
@@ -31,6 +32,7 @@ mod seams;
 mod search;
 mod stale_cursors;
 mod strange_folders;
+mod unsynced;
 
 use super::Store;
 use crate::index::{Fault, Outcome, StateRow, Tables, ThreadRow, WriteTransaction};
