@@ -134,7 +134,7 @@ fn check_coverage(events: &[LogEvent], intact: &[Record]) {
     assert_eq!(next, intact.len() as u64, "{events:?}");
 }
 
-fn check_pages(store: &Store, thread: ThreadId, records: &[Record]) {
+pub(super) fn check_pages(store: &Store, thread: ThreadId, records: &[Record]) {
     for direction in [Ascending, Descending] {
         let mut query = ItemQuery {
             direction,
