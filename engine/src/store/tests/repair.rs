@@ -6,17 +6,21 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use selvedge_codec::view::View;
-use selvedge_codec::{ByteLength, Ordinal, Record, ThreadId};
+use selvedge_codec::{ByteLength, Item, Ordinal, Record, ThreadId};
 
+use super::damaged_forks::check_pages;
 use super::home::WAIT;
 use crate::disk::RealDisk;
 use crate::home::{LogFormat, LogPath};
 use crate::listing::ListQuery;
-use crate::log::{History, LogContext, MAX_LOST_RECORDS, ThreadLog, load_history};
+use crate::log::{History, LogContext, MAX_LOST_RECORDS, NewThread, ThreadLog, load_history};
 use crate::sample_home::*;
+use crate::search::SearchQuery;
 use crate::store::{
-    LeftKind, LogRepair, RepairOptions, RepairOutcome, RepairReport, Store, StoreOptions,
+    ForkSource, LeftKind, LogRepair, RepairOptions, RepairOutcome, RepairReport, Store,
+    StoreOptions,
 };
+use crate::thread::{ForkPoint, ThreadSummary, TurnSummary};
 use crate::{Error, InvalidRequest};
 
 pub(super) const NATIVE: &str =
@@ -92,6 +96,7 @@ fn repair_one(place: &SampleHome, path: &str) -> (LogRepair, RepairReport) {
     let before = history(place, path);
     let store = open(place);
     let untouched = files(place.home().root());
+    let told = owner_of(place, path).and_then(|owner| told_of(&store, owner).ok());
     let planned = store.repair(DRY).unwrap();
     assert_eq!(files(place.home().root()), untouched);
     let report = store.repair(FOR_REAL).unwrap();
@@ -130,11 +135,97 @@ fn repair_one(place: &SampleHome, path: &str) -> (LogRepair, RepairReport) {
             assert!(offset + length <= damaged.len() as u64 || path == PACKED);
         }
     }
+    let owner = owner_of(place, path).unwrap();
+    // Pages of a few records each, of all of them.
+    if after.records.len() < 100 {
+        check_pages(&store, owner, &after.records);
+    }
+    if let Some(told) = told {
+        assert_eq!(told_of(&store, owner).unwrap(), told);
+    }
     let made = files(place.home().root());
     let again = store.repair(FOR_REAL).unwrap();
     assert!(again.ok && again.logs.is_empty(), "{again:?}");
     assert_eq!(files(place.home().root()), made, "a second repair changes");
     (log.clone(), report)
+}
+
+/// What is known of a thread, and its turns: all that a lost record changes nothing of.
+fn told_of(store: &Store, owner: ThreadId) -> Result<(ThreadSummary, Vec<String>), Error> {
+    let summary = ThreadSummary {
+        item_count: 0,
+        damaged_count: 0,
+        ..store.read_thread(owner)?
+    };
+    let turns = store.turns(owner)?.into_iter().map(|turn| {
+        let TurnSummary {
+            turn_id,
+            first_ordinal,
+            status,
+            started_at,
+            completed_at,
+            rolled_back,
+            ..
+        } = turn;
+        format!(
+            "{turn_id:?} {first_ordinal} {status:?} {started_at} {completed_at:?} {rolled_back}"
+        )
+    });
+    Ok((summary, turns.collect()))
+}
+
+#[test]
+fn a_fork_a_rollback_and_a_search_go_across_what_is_lost() {
+    let place = SampleHome::new();
+    let batches = singles(&[samples(), vec![response("r")], turn("d")].concat());
+    let mut bytes = native(1, &batches);
+    // The word of the user in the second turn.
+    bytes[native(1, &batches[..5]).len() + 20] ^= 1;
+    place.write(NATIVE, &bytes);
+    repair_one(&place, NATIVE);
+    let store = open(&place);
+    let context = store.model_context(id(1)).unwrap();
+    assert_eq!(lost(&context.records), [5]);
+    let find = |term: &str| {
+        let query = SearchQuery {
+            term: term.to_owned(),
+            ..SearchQuery::default()
+        };
+        store.search(&query).unwrap().hits.len()
+    };
+    // Nothing of the reason or the path is anything that somebody has said.
+    assert_eq!(["a", "damaged", "checksum"].map(find), [1, 0, 0]);
+    let path = LogPath::new(NATIVE.to_owned()).unwrap();
+    let (mut log, report) = ThreadLog::open(store.log_context().clone(), id(1), &path).unwrap();
+    assert_eq!(report.row, crate::log::recovery::Row::Clean);
+    let item = |sample: &Sample| Item::json(sample.record_type, sample.payload.clone()).unwrap();
+    let appended = log.append(vec![vec![item(&rolled_back(3))]]).unwrap();
+    assert_eq!(appended[0].first_ordinal.get(), batches.len() as u64);
+    log.close().unwrap();
+    let after = store.history(id(1)).unwrap();
+    let effective: Vec<_> = after.effective().into_iter().cloned().collect();
+    assert_eq!(ordinals(&effective), [0, 1, 2, 3]);
+    check_pages(&store, id(1), &after.records);
+
+    let source = ForkSource {
+        thread_id: id(1),
+        upto: None,
+    };
+    let new = NewThread {
+        thread_id: id(8),
+        created_at: moment(99),
+        meta: item(&meta(8, "")),
+    };
+    let point = ForkPoint::Before(Ordinal::new(7));
+    let mut fork = store.fork(&source, &point, new).unwrap();
+    fork.append(vec![vec![item(&user("own"))]]).unwrap();
+    fork.close().unwrap();
+    let forked = store.history(id(8)).unwrap();
+    assert_eq!(ordinals(&forked.records), (0..9).collect::<Vec<_>>());
+    assert_eq!(forked.records[..7], after.records[..7]);
+    check_pages(&store, id(8), &forked.records);
+    let report = open(&place).verify().unwrap();
+    assert!(report.ok, "{report:?}");
 }
 
 #[test]
@@ -221,7 +312,7 @@ fn a_damaged_header_is_made_again_where_the_frames_fit_it() {
     let whole = native(1, &batches);
     // Of a log that no name tells the thread of, what the header itself says must fit.
     for (path, bits) in [(NATIVE, 0..384), ("sessions/odd.rlog", 0..96)] {
-        for bit in bits.step_by(7) {
+        for bit in bits.step_by(29) {
             let place = SampleHome::new();
             let mut bytes = whole.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -407,8 +498,8 @@ fn what_can_t_be_repaired_stays_as_it_is_and_says_why() {
 
 /// A segment whose only frame has this ordinal.
 fn native_at(number: u8, ordinal: u64) -> Vec<u8> {
+    use selvedge_codec::BatchPosition;
     use selvedge_codec::segment::{SegmentHeader, SegmentNumber, encode_batch};
-    use selvedge_codec::{BatchPosition, Item};
     let header = SegmentHeader {
         thread_id: id(number),
         segment: SegmentNumber::FIRST,

@@ -25,6 +25,21 @@ const READ_ONLY: i32 = 30;
 struct Damaged {
     place: SampleHome,
     logs: Vec<(&'static str, Vec<u8>, Vec<selvedge_codec::Record>)>,
+    /// Whether the home has an index, which takes a while.
+    is_indexed: bool,
+}
+
+impl Damaged {
+    fn store(&self) -> Store {
+        if self.is_indexed {
+            return open(&self.place);
+        }
+        Store::open(StoreOptions {
+            index: IndexUse::None,
+            ..StoreOptions::new(self.place.home().root())
+        })
+        .unwrap()
+    }
 }
 
 fn records(place: &SampleHome, path: &str) -> Vec<selvedge_codec::Record> {
@@ -34,7 +49,7 @@ fn records(place: &SampleHome, path: &str) -> Vec<selvedge_codec::Record> {
         .records
 }
 
-fn damaged() -> Damaged {
+fn damaged(is_indexed: bool) -> Damaged {
     let place = SampleHome::new();
     let batches: Vec<_> = [vec![meta(1, "")], turn("a"), turn("b")]
         .concat()
@@ -50,11 +65,13 @@ fn damaged() -> Damaged {
         let records = records(&place, path);
         (path, bytes, records)
     });
-    open(&place).close().unwrap();
-    Damaged {
+    let home = Damaged {
         place,
         logs: logs.to_vec(),
-    }
+        is_indexed,
+    };
+    home.store().close().unwrap();
+    home
 }
 
 fn repair_on(home: &Damaged, disk: &CrashDisk) -> Result<RepairReport> {
@@ -97,7 +114,7 @@ fn finish(home: &Damaged) {
     for (path, ..) in &home.logs {
         is_damaged(home, path);
     }
-    let store = open(&home.place);
+    let store = home.store();
     let report = store.repair(RepairOptions::default()).unwrap();
     assert!(report.ok, "{report:?}");
     for (path, ..) in &home.logs {
@@ -126,7 +143,7 @@ fn a_repair_that_dies_anywhere_leaves_the_old_log_or_the_new_one() {
                 if loses_power && !has_unsynced {
                     continue;
                 }
-                let home = damaged();
+                let home = damaged(changes % 8 == 0);
                 let disk = CrashDisk::after(changes);
                 let disk = if has_links {
                     disk
@@ -154,7 +171,7 @@ fn a_repair_that_dies_anywhere_leaves_the_old_log_or_the_new_one() {
 fn a_change_that_fails_leaves_the_log_as_it_was_and_nothing_beside_it() {
     for (error, has_links) in [(NO_SPACE, true), (NO_SPACE, false), (IO, true)] {
         for changes in 1.. {
-            let home = damaged();
+            let home = damaged(changes % 8 == 0);
             let before = files(home.place.home().root());
             let disk = CrashDisk::with(changes, Then::FailOnce(error));
             let disk = if has_links {
@@ -198,7 +215,7 @@ fn a_change_that_fails_leaves_the_log_as_it_was_and_nothing_beside_it() {
 #[test]
 fn a_home_that_can_t_be_written_to_stays_as_it_is_and_its_damage_is_told() {
     for error in [READ_ONLY, NO_SPACE] {
-        let home = damaged();
+        let home = damaged(true);
         let before = files(home.place.home().root());
         let disk = CrashDisk::with(1, Then::Refuse(error));
         let report = repair_on(&home, &disk).unwrap();
@@ -214,7 +231,7 @@ fn a_home_that_can_t_be_written_to_stays_as_it_is_and_its_damage_is_told() {
 
 #[test]
 fn what_a_killed_repair_left_of_a_log_that_is_well_by_now_is_removed() {
-    let home = damaged();
+    let home = damaged(true);
     let left = format!("damaged/2026-02-20T09-15-00/{NATIVE}.new");
     home.place.write(&left, b"half");
     // Somebody else's.
@@ -239,7 +256,7 @@ fn what_a_killed_repair_left_of_a_log_that_is_well_by_now_is_removed() {
 /// been copied there.
 #[test]
 fn a_link_in_the_place_of_the_folder_of_damaged_files_is_refused() {
-    let home = damaged();
+    let home = damaged(true);
     let elsewhere = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), home.place.file("damaged")).unwrap();
     let report = open(&home.place).repair(RepairOptions::default()).unwrap();
@@ -253,7 +270,7 @@ fn a_link_in_the_place_of_the_folder_of_damaged_files_is_refused() {
 #[test]
 fn a_second_repair_of_a_log_in_the_same_second_keeps_both_files() {
     let clock = Arc::new(crate::clock::ManualClock::new(moment(0)));
-    let home = damaged();
+    let home = damaged(true);
     let store = Store::open(StoreOptions {
         clock,
         ..StoreOptions::new(home.place.home().root())
