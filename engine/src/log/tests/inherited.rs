@@ -12,7 +12,8 @@ use super::{LogContext, TestHome, bytes_of};
 use crate::home::LogFormat;
 use crate::log::inheriting::name_in;
 use crate::log::{
-    LogEvent, LogPosition, OpenLog, load_history, read_log, read_log_backwards, remove_inherited,
+    ForwardReader, LogEvent, LogPosition, OpenLog, load_history, read_log, read_log_backwards,
+    remove_inherited,
 };
 use crate::sample_home::{Sample, SampleHome, id, native_segment, response, user};
 
@@ -275,6 +276,27 @@ fn a_damaged_last_length_costs_the_last_batch_alone() {
         assert_eq!(records_of(&events), kept, "bit {bit}");
         let missing = missing_of(&events);
         assert_eq!((missing.len(), missing[0].0, missing[0].1), (1, 4, 5));
+    }
+}
+
+/// A fork that has no batch of its own, since its maker died or its frames were damaged, ends where its
+/// own frames would begin. That offset was taken for one of the last inherited segment, and pages of
+/// items left out what lies behind it there.
+#[test]
+fn a_fork_without_a_batch_of_its_own_is_read_to_the_end_of_what_it_inherits() {
+    let place = SampleHome::new();
+    let (expected, _) = fork_of_fork(&place);
+    let own = native_segment(3, (2, 9), &[]);
+    for more in [&b""[..], b"torn"] {
+        place.write(PATH, &[&own, more].concat());
+        let log = OpenLog::open(&RealDisk, &place.file(PATH), LogFormat::Native).unwrap();
+        let mut scan = log.scan(None).unwrap();
+        assert_eq!(scan.by_ref().count(), 9);
+        let all = (log.first_position(), scan.position());
+        let mut reader = ForwardReader::between(&log, all, ByteLength::new(100)).unwrap();
+        let records = std::iter::from_fn(|| reader.next().unwrap());
+        let records: Vec<_> = records.map(|(record, _)| record).collect();
+        assert_eq!(records, expected[..9]);
     }
 }
 

@@ -251,6 +251,10 @@ fn lines_harmed(subject: &Subject, harms: &mut Vec<Harm>) {
     ];
     for at in 0..=subject.units.len() {
         for (number, line) in odd.iter().enumerate() {
+            // Each of them in some places, and all of them in some place, is enough for each run.
+            if !is_exhaustive() && (at + number) % 4 != 0 {
+                continue;
+            }
             let what = format!("odd line {number} before line {at}");
             harms.push(harm(what, inserted(subject, at, line), Must::All));
         }
