@@ -322,7 +322,9 @@ fn the_documents_link_to_files_that_exist() {
         "README.md",
         "ARCHITECTURE.md",
         "CHANGELOG.md",
+        "SECURITY.md",
         "codec/FORMAT.md",
+        "fuzz/README.md",
     ] {
         let path = root().join(document);
         let text = read(&path);
@@ -335,6 +337,32 @@ fn the_documents_link_to_files_that_exist() {
             assert!(file.exists(), "{document} links to {target}");
         }
     }
+}
+
+/// A limit that is stated and not kept, or kept and stated otherwise, is worse than none.
+#[test]
+fn the_limits_in_the_document_on_security_are_those_of_the_code() {
+    let sources: String = sources()
+        .iter()
+        .map(|path| read(&root().join(path)))
+        .collect();
+    let constants: Vec<&str> = sources
+        .lines()
+        .filter(|line| line.contains("const "))
+        .collect();
+    let text = read(&root().join("SECURITY.md"));
+    let mut seen = 0;
+    for limit in text.split('`').skip(1).step_by(2) {
+        let Some((name, value)) = limit.split_once(" = ") else {
+            continue;
+        };
+        seen += 1;
+        let is_kept = constants.iter().any(|line| {
+            line.contains(&format!("const {name}: ")) && line.ends_with(&format!("= {value};"))
+        });
+        assert!(is_kept, "SECURITY.md: no constant is {limit}");
+    }
+    assert!(seen > 15, "only {seen} limits are stated");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(crate) fn one_line(text: &str) -> String {
 /// Control characters, and the marks that turn the direction of what follows.
 fn is_steering(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// How many columns the text takes.
