@@ -64,3 +64,9 @@ pub use selvedge_engine::clock::{Clock, ManualClock, SystemClock};
 pub use selvedge_engine::disk::{
     DirEntry, Disk, DiskFile, FileKind, FileStat, OpenMode, RealDisk, read_range,
 };
+
+/// A disk that fails and forgets as real ones do, for tests.
+#[cfg(feature = "simulation")]
+pub mod simulation {
+    pub use selvedge_engine::disk::simulated::*;
+}

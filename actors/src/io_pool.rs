@@ -46,6 +46,7 @@ struct PoolState {
     /// One permit for each place in the queue; a submitter takes one, the thread that pops the
     /// job gives it back.
     room: Semaphore,
+    /// 0: jobs run where they are submitted.
     max_threads: usize,
     /// Where errors say the job was lost.
     home: PathBuf,
@@ -73,18 +74,29 @@ impl IoPool {
     /// A pool of at most `max_threads` threads, the first of which is started at once: later ones
     /// may fail to start and only make the pool slower.
     pub(crate) fn new(max_threads: usize, home: &Path) -> Result<Self> {
+        let pool = Self::of(max_threads.max(1), home);
+        let state = &pool.owner.state;
+        state.lock().threads = 1;
+        start_thread(state).map_err(|error| Error::io("start an I/O thread for", home, error))?;
+        Ok(pool)
+    }
+
+    /// A pool without threads: jobs run where they are submitted.
+    pub(crate) fn inline(home: &Path) -> Self {
+        Self::of(0, home)
+    }
+
+    fn of(max_threads: usize, home: &Path) -> Self {
         let state = Arc::new(PoolState {
             queue: Mutex::default(),
             ready: Condvar::new(),
             room: Semaphore::new(MAX_QUEUED_JOBS),
-            max_threads: max_threads.max(1),
+            max_threads,
             home: home.to_path_buf(),
         });
-        state.lock().threads = 1;
-        start_thread(&state).map_err(|error| Error::io("start an I/O thread for", home, error))?;
-        Ok(Self {
+        Self {
             owner: Arc::new(PoolOwner { state }),
-        })
+        }
     }
 
     /// Queues a job, once there is room for it. The job runs whether or not anybody awaits what
@@ -101,6 +113,13 @@ impl IoPool {
             // Nobody may be waiting any more: the job was carried out all the same.
             drop(done.send(result));
         });
+        if state.max_threads == 0 {
+            job();
+            return Running {
+                outcome,
+                home: state.home.clone(),
+            };
+        }
         match state.room.acquire().await {
             Ok(place) => {
                 place.forget();
@@ -242,6 +261,23 @@ mod tests {
         let error = pool.run(|| panic!("poison")).await.map(|()| 1).unwrap_err();
         assert!(error.to_string().contains("poison"), "{error}");
         assert_eq!(pool.run(|| 7).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn an_inline_job_is_done_when_it_is_submitted() {
+        let pool = IoPool::inline(Path::new("/home"));
+        let ran = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&ran);
+        let me = thread::current().id();
+        let job = pool.submit(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            thread::current().id()
+        });
+        let running = job.await;
+        assert_eq!(ran.load(Ordering::Relaxed), 1);
+        assert_eq!(running.await.unwrap(), me);
+        let error = pool.run(|| panic!("poison")).await.map(|()| 1).unwrap_err();
+        assert!(error.to_string().contains("poison"), "{error}");
     }
 
     #[tokio::test]

@@ -34,6 +34,8 @@ pub struct OpenOptions {
     pub(crate) max_open_logs: usize,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whether I/O jobs run where they are submitted.
+    pub(crate) is_inline: bool,
 }
 
 impl OpenOptions {
@@ -49,6 +51,7 @@ impl OpenOptions {
             max_open_logs: 256,
             disk: Arc::new(RealDisk),
             clock: Arc::new(SystemClock),
+            is_inline: false,
         }
     }
 
@@ -100,6 +103,15 @@ impl OpenOptions {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Runs I/O jobs where they are submitted, instead of on threads of their own: on a runtime of
+    /// one thread whose time is paused, and with a simulated disk, one seed does the same again.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn inline_io(mut self) -> Self {
+        self.is_inline = true;
         self
     }
 }

@@ -70,7 +70,10 @@ impl Selvedge {
     /// directory; [`Error::TimedOut`] when the index is being completed by another process for
     /// longer than was to be waited; [`Error::Io`].
     pub async fn open(options: OpenOptions) -> Result<Self> {
-        let pool = IoPool::new(options.io_threads, &options.home)?;
+        let pool = match options.is_inline {
+            true => IoPool::inline(&options.home),
+            false => IoPool::new(options.io_threads, &options.home)?,
+        };
         let store_options = StoreOptions {
             disk: Arc::clone(&options.disk),
             clock: Arc::clone(&options.clock),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{Disk, OpenMode, RealDisk, read_range};
+use crate::disk::{Disk, OpenMode, read_range};
 use std::path::Path;
 
 use selvedge_codec::{ByteLength, ByteOffset};
@@ -22,46 +22,60 @@ pub struct ProcessIdentity {
 }
 
 impl ProcessIdentity {
-    /// This process.
+    /// The process that this disk serves.
     #[must_use]
-    pub fn current() -> Self {
-        let pid = std::process::id();
+    pub fn current(disk: &dyn Disk) -> Self {
+        let stat = read_proc(disk, "/proc/self/stat").and_then(|text| Stat::parse(&text));
         Self {
-            boot_id: boot_id(),
-            pid,
-            start_ticks: start_ticks(pid).unwrap_or(0),
+            boot_id: boot_id(disk),
+            pid: stat.as_ref().map_or_else(std::process::id, |stat| stat.pid),
+            start_ticks: stat.map_or(0, |stat| stat.start_ticks),
         }
     }
 
-    /// Whether the process still runs, as far as this machine can tell.
+    /// Whether the process still runs, as far as its machine can tell.
     #[must_use]
-    pub fn is_alive(&self) -> bool {
-        self.boot_id == boot_id() && start_ticks(self.pid) == Some(self.start_ticks)
+    pub fn is_alive(&self, disk: &dyn Disk) -> bool {
+        let path = format!("/proc/{}/stat", self.pid);
+        let stat = || read_proc(disk, &path).and_then(|text| Stat::parse(&text));
+        self.boot_id == boot_id(disk)
+            && stat().is_some_and(|stat| !stat.is_dead && stat.start_ticks == self.start_ticks)
     }
 }
 
 /// The id of the running boot; empty where the system does not tell.
 #[must_use]
-pub fn boot_id() -> String {
-    read_proc("/proc/sys/kernel/random/boot_id")
+pub fn boot_id(disk: &dyn Disk) -> String {
+    read_proc(disk, "/proc/sys/kernel/random/boot_id")
         .map(|text| text.trim().to_owned())
         .unwrap_or_default()
 }
 
-/// Field 22 of `/proc/PID/stat` (proc(5)): the start time in clock ticks since boot. `None` when
-/// there is no such process, or only what its parent has not collected yet of a dead one.
-fn start_ticks(pid: u32) -> Option<u64> {
-    let text = read_proc(&format!("/proc/{pid}/stat"))?;
-    // The second field is the command in parentheses, and may hold spaces and parentheses.
-    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
-    match fields.next()? {
-        "Z" | "X" => None,
-        _ => fields.nth(18)?.parse().ok(),
+/// What proc(5) tells of a process.
+struct Stat {
+    pid: u32,
+    /// Its parent has not collected it yet: that is all that is left of it.
+    is_dead: bool,
+    start_ticks: u64,
+}
+
+impl Stat {
+    fn parse(text: &str) -> Option<Self> {
+        // The second field is the command in parentheses, and may hold spaces and parentheses.
+        let (before, after) = text.rsplit_once(')')?;
+        let mut fields = after.split_ascii_whitespace();
+        let is_dead = matches!(fields.next()?, "Z" | "X");
+        Some(Self {
+            pid: before.split_ascii_whitespace().next()?.parse().ok()?,
+            is_dead,
+            // Field 22: in clock ticks since boot.
+            start_ticks: fields.nth(18)?.parse().ok()?,
+        })
     }
 }
 
-fn read_proc(path: &str) -> Option<String> {
-    let file = RealDisk.open(Path::new(path), OpenMode::Read).ok()?;
+fn read_proc(disk: &dyn Disk, path: &str) -> Option<String> {
+    let file = disk.open(Path::new(path), OpenMode::Read).ok()?;
     let bytes = read_range(&*file, ByteOffset::ZERO, ByteLength::new(PROC_FILE_BYTES)).ok()?;
     String::from_utf8(bytes).ok()
 }
@@ -69,24 +83,26 @@ fn read_proc(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::RealDisk;
 
     #[test]
     fn this_process_is_alive_and_an_older_one_of_its_number_is_not() {
-        let me = ProcessIdentity::current();
-        assert!(me.is_alive());
+        let me = ProcessIdentity::current(&RealDisk);
+        assert_eq!(me.pid, std::process::id());
+        assert!(me.is_alive(&RealDisk));
         assert!(
             !ProcessIdentity {
                 start_ticks: me.start_ticks + 1,
                 ..me.clone()
             }
-            .is_alive()
+            .is_alive(&RealDisk)
         );
         assert!(
             !ProcessIdentity {
                 boot_id: "another".into(),
                 ..me
             }
-            .is_alive()
+            .is_alive(&RealDisk)
         );
     }
 }

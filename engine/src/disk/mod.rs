@@ -5,6 +5,9 @@
 //! `EINTR` and short reads and writes themselves.
 
 mod real;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulated;
+mod whole;
 
 use std::fmt::Debug;
 use std::io;
@@ -87,6 +90,10 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;
     /// Makes created, renamed and removed entries of a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// How many threads are worth using at once.
+    fn concurrency(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
 }
 
 /// An open file. All methods take `&self`: a handle may be shared between a writer and a sync.

@@ -18,6 +18,7 @@ use nix::libc;
 use rustix::io::{ReadWriteFlags, pwritev2};
 use selvedge_codec::{ByteLength, ByteOffset};
 
+use super::whole::{self, PartialIo, retried};
 use super::{DirEntry, Disk, DiskFile, FileKind, FileStat, OpenMode};
 
 /// Logs hold what people said: nobody but their owner reads them.
@@ -69,7 +70,7 @@ impl Disk for RealDisk {
             OpenMode::CreateNew => options.write(true).create_new(true),
             OpenMode::CreateOrOpen => options.write(true).create(true),
         };
-        let file = options.open(path)?;
+        let file = retried(|| options.open(path))?;
         if kind_of(&file.metadata()?) == FileKind::Other {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -130,7 +131,23 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+        let dir = retried(|| File::open(dir))?;
+        retried(|| dir.sync_all())
+    }
+}
+
+impl PartialIo for RealFile {
+    fn read_some(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, at)
+    }
+
+    fn write_some(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        self.0.write_at(bytes, at)
+    }
+
+    fn append_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        let parts = [io::IoSlice::new(bytes)];
+        Ok(pwritev2(&self.0, &parts, 0, ReadWriteFlags::APPEND)?)
     }
 }
 
@@ -146,44 +163,23 @@ impl DiskFile for RealFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: ByteOffset) -> io::Result<usize> {
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self
-                .0
-                .read_at(rest, offset.get().saturating_add(filled as u64))
-            {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(filled)
+        whole::read_full(self, buffer, offset)
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: ByteOffset) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset.get())
+        whole::write_full(self, bytes, offset)
     }
 
-    fn append_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let parts = [io::IoSlice::new(bytes)];
-            match pwritev2(&self.0, &parts, 0, ReadWriteFlags::APPEND) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+    fn append_all(&self, bytes: &[u8]) -> io::Result<()> {
+        whole::append_full(self, bytes)
     }
 
     fn set_len(&self, len: ByteLength) -> io::Result<()> {
-        self.0.set_len(len.get())
+        retried(|| self.0.set_len(len.get()))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        retried(|| self.0.sync_data())
     }
 
     fn try_lock_range(&self, range: Range<u64>, shared: bool) -> io::Result<bool> {

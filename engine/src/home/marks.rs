@@ -181,7 +181,7 @@ impl OpenMarks {
             Some(file) => file.path.clone(),
             None => self.new_path()?,
         };
-        let mut text = serde_json::to_string(&ProcessIdentity::current())
+        let mut text = serde_json::to_string(&ProcessIdentity::current(&*self.disk))
             .map_err(|error| Error::io("write", &path, error.into()))?;
         text.push('\n');
         for (thread_id, mark) in &state.open {
@@ -234,7 +234,7 @@ impl OpenMarks {
                 .create_dir(&dir)
                 .map_err(|error| Error::io("make", &dir, error))?;
         }
-        let me = ProcessIdentity::current();
+        let me = ProcessIdentity::current(&*self.disk);
         let boot: String = me.boot_id.chars().filter(|c| *c != '-').take(8).collect();
         loop {
             let store = STORES.fetch_add(1, Ordering::Relaxed);

@@ -99,7 +99,7 @@ mod tests {
     const NOW: UtcMicros = UtcMicros::new(1_000_000_000);
 
     fn fresh() -> LeaseOwner {
-        new_owner(&ProcessIdentity::current())
+        new_owner(&ProcessIdentity::current(&crate::disk::RealDisk))
     }
 
     fn later(seconds: i64) -> UtcMicros {

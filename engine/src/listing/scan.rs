@@ -73,7 +73,7 @@ fn has_vanished(why: &Error) -> bool {
     matches!(why, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
-/// Projects logs from their starts, on all cores.
+/// Projects logs from their starts, on as many threads as the disk is worth.
 fn project_all(
     disk: &dyn Disk,
     home: &Home,
@@ -87,9 +87,8 @@ fn project_all(
         }
         done
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..cores.min(logs.len()))
+        let helpers: Vec<_> = (1..disk.concurrency().min(logs.len()))
             .map(|_| scope.spawn(work))
             .collect();
         let mut done = work();

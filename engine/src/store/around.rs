@@ -146,7 +146,7 @@ impl Store {
                 });
             (!is_same).then(|| Suspect::Folder(known.dir.clone()))
         };
-        let mut suspects = parallel::filter_map(&memory.dirs, SHARE, changed);
+        let mut suspects = parallel::filter_map(self.disk(), &memory.dirs, SHARE, changed);
         let is_known = |root: &str| memory.dirs.iter().any(|known| known.dir == root);
         let roots = self.new_roots(is_known);
         suspects.extend(roots.into_iter().map(Suspect::Folder));
@@ -175,7 +175,7 @@ impl Store {
     }
 
     fn changed_logs(&self, logs: &[(LogPath, Option<Look>)]) -> Vec<Suspect> {
-        parallel::filter_map(logs, SHARE, |(path, known)| {
+        parallel::filter_map(self.disk(), logs, SHARE, |(path, known)| {
             let look = self.look(&self.home().log_file(path));
             // A log that is marked and not made yet is nothing to look at.
             (look != *known).then(|| Suspect::Log(path.clone()))
@@ -183,7 +183,7 @@ impl Store {
     }
 
     fn swept_logs(&self, logs: &[KnownLog]) -> Vec<Suspect> {
-        parallel::filter_map(logs, SHARE, |known| {
+        parallel::filter_map(self.disk(), logs, SHARE, |known| {
             (self.look(&known.file) != Some(known.look)).then(|| Suspect::Log(known.path.clone()))
         })
     }

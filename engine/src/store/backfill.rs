@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use selvedge_codec::UtcMicros;
 
+use super::Store;
 use super::around::Breadth;
 use super::examine::{Seen, Subject};
-use super::{Store, parallel};
 use crate::disk::FileKind;
 use crate::home::LogPath;
 use crate::index::{
@@ -182,7 +182,8 @@ impl Store {
     pub(super) fn claim_lease(&self, index: &Database) -> Result<Lease, Fault> {
         let now = || self.context.clock.now();
         let owner = new_owner(&self.process);
-        let decide = |found: &LeaseRow| claim(found, &owner, now(), ProcessIdentity::is_alive);
+        let is_alive = |owner: &ProcessIdentity| owner.is_alive(self.disk());
+        let decide = |found: &LeaseRow| claim(found, &owner, now(), is_alive);
         // A lease that is held is not worth a write transaction to see.
         if let Claim::Held(owner) = index.read(|txn| Ok(decide(&txn.lease()?)))? {
             return Ok(Lease::Held(owner));
@@ -381,21 +382,33 @@ impl Store {
         folders.all(|folder| is(folder, FileKind::Directory)) && is(path, FileKind::File)
     }
 
-    /// Projects logs on all cores, and has `commit` take them in, in large batches.
+    /// Projects logs on as many threads as the disk is worth, and has `commit` take them in, in
+    /// large batches.
     fn project_all(
         &self,
         index: &Database,
         todo: &[LogPath],
         mut commit: impl FnMut(&Batch, u64) -> Result<Result<Applied, Fenced>, Fault>,
     ) -> Result<Result<Applied, Fenced>, Fault> {
+        let look = |path: &LogPath| {
+            self.check_stopped()
+                .map_err(Fault::from)
+                .and_then(|()| index.read(|txn| Subject::of(txn, path)))
+                .and_then(|subject| Ok(self.examine(subject)?))
+        };
+        let threads = self.disk().concurrency().min(todo.len());
+        if threads <= 1 {
+            let mut rest = todo.iter();
+            let next = |left: Duration| match left.is_zero() {
+                true => Next::Later,
+                false => rest.next().map_or(Next::End, |path| Next::Seen(look(path))),
+            };
+            return gather(next, &mut commit);
+        }
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = |results: SyncSender<Result<Option<Seen>, Fault>>| {
             while let Some(path) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let seen = self
-                    .check_stopped()
-                    .map_err(Fault::from)
-                    .and_then(|()| index.read(|txn| Subject::of(txn, path)))
-                    .and_then(|subject| Ok(self.examine(subject)?));
+                let seen = look(path);
                 if stop.load(Ordering::Relaxed) || results.send(seen).is_err() {
                     break;
                 }
@@ -404,18 +417,32 @@ impl Store {
         std::thread::scope(|scope| {
             // As much room as a batch: reading goes on while one is taken in.
             let (sender, results) = sync_channel(CHUNK);
-            for _ in 0..parallel::cores().min(todo.len()) {
+            for _ in 0..threads {
                 let sender = sender.clone();
                 scope.spawn(move || work(sender));
             }
             drop(sender);
-            let done = gather(&results, &mut commit);
+            let next = |left| match results.recv_timeout(left) {
+                Ok(seen) => Next::Seen(seen),
+                Err(RecvTimeoutError::Timeout) => Next::Later,
+                Err(RecvTimeoutError::Disconnected) => Next::End,
+            };
+            let done = gather(next, &mut commit);
             stop.store(true, Ordering::Relaxed);
             // Ends the helpers that wait for room.
             drop(results);
             done
         })
     }
+}
+
+/// What comes next of the logs that are looked at.
+enum Next {
+    Seen(Result<Option<Seen>, Fault>),
+    /// Nothing, within the time that was given.
+    Later,
+    /// That was all.
+    End,
 }
 
 fn is_below(path: &LogPath, dir: &str) -> bool {
@@ -425,7 +452,7 @@ fn is_below(path: &LogPath, dir: &str) -> bool {
 
 /// Gathers results into batches.
 fn gather(
-    results: &Receiver<Result<Option<Seen>, Fault>>,
+    mut next: impl FnMut(Duration) -> Next,
     commit: &mut impl FnMut(&Batch, u64) -> Result<Result<Applied, Fenced>, Fault>,
 ) -> Result<Result<Applied, Fenced>, Fault> {
     let mut all = Applied::default();
@@ -436,8 +463,8 @@ fn gather(
         let mut gathered = 0;
         let is_last = loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match results.recv_timeout(left) {
-                Ok(seen) => {
+            match next(left) {
+                Next::Seen(seen) => {
                     if let Some(seen) = seen? {
                         seen.add_to(&mut batch);
                     }
@@ -446,8 +473,8 @@ fn gather(
                         break false;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => break false,
-                Err(RecvTimeoutError::Disconnected) => break true,
+                Next::Later => break false,
+                Next::End => break true,
             }
         };
         done += gathered as u64;

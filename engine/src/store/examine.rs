@@ -171,7 +171,7 @@ impl Store {
                 .map(|subject| subject.map(|subject| std::sync::Mutex::new(Some(subject))))
                 .collect()
         })?;
-        let seen = parallel::filter_map(&subjects, 8, |subject| {
+        let seen = parallel::filter_map(self.disk(), &subjects, 8, |subject| {
             let subject = subject.lock().ok()?.take()?;
             self.examine(subject).transpose()
         });

@@ -142,7 +142,7 @@ impl Store {
 
     /// The logs of rows that do not look as they did.
     fn changed_rows(&self, rows: &[ThreadRow]) -> Vec<Suspect> {
-        parallel::filter_map(rows, SHARE, |row| {
+        parallel::filter_map(self.disk(), rows, SHARE, |row| {
             let path = row.path()?;
             let stat = self.disk().stat(&self.home().log_file(&path)).ok();
             let is_same = stat.map(Look::from) == Some(Look::from(&row.thread.checkpoint));

@@ -44,7 +44,7 @@ impl Store {
                 logs.map(|log| log.path).collect()
             }
         };
-        let owners = parallel::filter_map(&candidates, SHARE, |path| {
+        let owners = parallel::filter_map(self.disk(), &candidates, SHARE, |path| {
             Some((path.clone(), log_owner(self.disk(), self.home(), path)))
         });
         let mut found = ThreadLogs::default();

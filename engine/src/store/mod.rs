@@ -43,7 +43,7 @@ use crate::home::Home;
 use crate::index::{Database, Fault, Outcome, StateRow, Table, Tables, View, WriteTransaction};
 use crate::listing::{Coverage, check_home};
 use crate::log::LogContext;
-use crate::process::{ProcessIdentity, boot_id};
+use crate::process::ProcessIdentity;
 use crate::{CorruptReason, Error, InvalidRequest, Result};
 
 pub use crate::index::LastBackfill;
@@ -159,11 +159,12 @@ impl Store {
             )),
             IndexUse::None => None,
         };
+        let process = ProcessIdentity::current(&*disk);
         let store = Self {
             context: LogContext::new(disk, clock, home),
             index,
-            process: ProcessIdentity::current(),
-            boot_id: boot_id(),
+            boot_id: process.boot_id.clone(),
+            process,
             memory: Mutex::default(),
             seeds: Mutex::default(),
             was_complete: AtomicBool::new(false),

@@ -1,17 +1,16 @@
-//! Work on many small things, on all cores.
+//! Work on many small things, on as many threads as the disk is worth.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::disk::Disk;
 
 /// Fewer than this for each thread are not worth starting one.
 const LEAST_SHARE: usize = 64;
 
-pub(super) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 /// What `work` gives for each item, in no particular order; what gives nothing is left out.
 /// `share` is how many items are worth a thread of their own.
 pub(super) fn filter_map<T: Sync, R: Send>(
+    disk: &dyn Disk,
     items: &[T],
     share: usize,
     work: impl Fn(&T) -> Option<R> + Sync,
@@ -28,7 +27,10 @@ pub(super) fn filter_map<T: Sync, R: Send>(
             done.extend(rest.iter().take(stride).filter_map(&work));
         }
     };
-    let helpers = cores().min(items.len() / share.max(1)).saturating_sub(1);
+    let helpers = disk
+        .concurrency()
+        .min(items.len() / share.max(1))
+        .saturating_sub(1);
     std::thread::scope(|scope| {
         let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(run)).collect();
         let mut done = run();
@@ -50,7 +52,9 @@ mod tests {
     fn every_item_is_worked_on_once() {
         for (count, share) in [(0, 1), (1, 1), (63, 8), (1000, 1), (1000, 300)] {
             let items: Vec<usize> = (0..count).collect();
-            let mut done = filter_map(&items, share, |item| (item % 3 > 0).then_some(*item));
+            let mut done = filter_map(&crate::disk::RealDisk, &items, share, |item| {
+                (item % 3 > 0).then_some(*item)
+            });
             done.sort_unstable();
             let expected: Vec<usize> = (0..count).filter(|item| item % 3 > 0).collect();
             assert_eq!(done, expected);

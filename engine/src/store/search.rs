@@ -82,7 +82,7 @@ impl Store {
         threads: &[ThreadSummary],
     ) -> Vec<Outcome> {
         let numbered: Vec<_> = threads.iter().enumerate().collect();
-        let mut found = parallel::filter_map(&numbered, SHARE, |(at, thread)| {
+        let mut found = parallel::filter_map(self.disk(), &numbered, SHARE, |(at, thread)| {
             let found = match self.may_say(thread, raw) {
                 Ok(false) => return None,
                 Ok(true) => self.history(thread.thread_id),

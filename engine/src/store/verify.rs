@@ -136,7 +136,9 @@ impl Store {
         });
         report.unreadable.extend(failures);
         let mut fresh = Vec::new();
-        for checked in parallel::filter_map(&found.logs, 1, |log| self.check_log(log, &open)) {
+        for checked in parallel::filter_map(self.disk(), &found.logs, 1, |log| {
+            self.check_log(log, &open)
+        }) {
             match checked {
                 Checked::Unreadable(log) => report.unreadable.push(log),
                 Checked::Read(log) => fresh.push(report.count(*log)),
