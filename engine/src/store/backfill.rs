@@ -318,7 +318,9 @@ impl Store {
                 state.pending = total.saturating_sub(done);
                 apply(txn, state, batch)
             })?;
-            progress(BackfillProgress { total, done });
+            if applied.is_ok() {
+                progress(BackfillProgress { total, done });
+            }
             Ok(applied)
         })?;
         let Ok(filled) = filled else {

@@ -202,3 +202,26 @@ fn a_lease_lasts_while_its_owner_walks_the_home() {
     let report = store.backfill(WAIT, &|_| ()).unwrap();
     assert_eq!(report.projected, 5);
 }
+
+/// A backfill that was stopped until another had taken over woke up, and told of its next batch as
+/// done, which was refused.
+#[test]
+fn a_backfill_tells_of_no_progress_that_was_refused() {
+    let home = TestHome::new();
+    // More than are taken in at once.
+    for number in 0..2100 {
+        home.put(&format!("sessions/{number}.jsonl"), thread(number, 0));
+    }
+    let clock = Arc::new(ManualClock::new(UtcMicros::new(1_800_000_000_000_000)));
+    let (stuck, other) = (store_at(&home, &clock), store_at(&home, &clock));
+    let steps = std::sync::Mutex::new(Vec::new());
+    let report = stuck.backfill(WAIT, &|step| {
+        steps.lock().unwrap().push(step.done);
+        if step.done == 2000 {
+            clock.advance_micros(11_000_000);
+            assert_eq!(other.backfill(WAIT, &|_| ()).unwrap().projected, 100);
+        }
+    });
+    assert_eq!(report.unwrap().projected, 0);
+    assert_eq!(*steps.lock().unwrap(), [0, 2000]);
+}
