@@ -32,7 +32,7 @@ struct Ended {
 impl Searches {
     /// Gives what `search` finds, or `true` when another one's search, which began after this was
     /// called, has ended meanwhile.
-    fn once<E>(&self, search: impl Fn() -> Result<bool, E>) -> Result<bool, E> {
+    fn once<E>(&self, search: &dyn Fn() -> Result<bool, E>) -> Result<bool, E> {
         let before = self.begun.load(Ordering::SeqCst);
         self.asked.fetch_add(1, Ordering::SeqCst);
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +58,7 @@ impl Store {
     /// Searches the folders of the home, and takes in what is found. Returns whether there may be
     /// something new.
     pub(super) fn search_home(&self, index: &Database) -> Result<bool, Fault> {
-        self.searches.once(|| {
+        self.searches.once(&|| {
             let mut suspects = self.look_around(index, (Breadth::Folders, None))?;
             // What the disk refused once may hold it.
             let failures = index.read(|txn| txn.failures())?;
@@ -115,7 +115,7 @@ mod tests {
         let at_once = AtomicU64::new(0);
         thread::scope(|scope| {
             scope.spawn(|| {
-                searches.once(|| {
+                searches.once(&|| {
                     began.send(()).unwrap();
                     while searches.asked.load(Ordering::SeqCst) < 4 {
                         thread::yield_now();
@@ -128,7 +128,7 @@ mod tests {
                 // The first of them fails alone, in a search that all of them have come before;
                 // the others are in theirs together.
                 scope.spawn(|| {
-                    searches.once(|| {
+                    searches.once(&|| {
                         let nth = at_once.fetch_add(1, Ordering::SeqCst);
                         while nth > 0 && at_once.load(Ordering::SeqCst) < 3 {
                             thread::yield_now();

@@ -68,7 +68,7 @@ impl Slot {
         let mut slot = Self::new(ThreadId::generate(), key);
         let mut start = start_of(key);
         // A runtime may choose the id, and the home is searched for it then.
-        start.thread_id = (key % 8 == 0).then_some(slot.id);
+        start.thread_id = key.is_multiple_of(8).then_some(slot.id);
         let started = field.store.start_thread(start);
         let live = field.watch.ask("start", started).await?;
         slot.id = live.thread_id();
