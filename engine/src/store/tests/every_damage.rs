@@ -354,20 +354,26 @@ fn without_index(subject: &Subject) -> Store {
     .unwrap()
 }
 
-fn check_all(subject: &Subject, stride: usize) {
-    let store = without_index(subject);
-    let harms = harms(subject, stride);
-    let (many, mut wrong) = (harms.len(), Vec::new());
+/// Does each harm, and tells all that went wrong.
+fn each(kind: &str, harms: impl IntoIterator<Item = Harm>, mut check: impl FnMut(&Harm)) {
+    let (mut many, mut wrong) = (0, Vec::new());
     for mut harm in harms {
-        harm.what = format!("{}: {}", subject.kind, harm.what);
-        subject.harm(&harm.bytes, OLD);
-        let checked = catch_unwind(AssertUnwindSafe(|| check(&store, subject, &harm)));
-        if checked.is_err() {
+        many += 1;
+        harm.what = format!("{kind}: {}", harm.what);
+        if catch_unwind(AssertUnwindSafe(|| check(&harm))).is_err() {
             wrong.push(harm.what);
         }
     }
     assert_eq!(wrong, Vec::<String>::new(), "of {many} cases");
-    println!("{}: {many} cases", subject.kind);
+    println!("{kind}: {many} cases");
+}
+
+fn check_all(subject: &Subject, stride: usize) {
+    let store = without_index(subject);
+    each(subject.kind, harms(subject, stride), |harm| {
+        subject.harm(&harm.bytes, OLD);
+        check(&store, subject, harm);
+    });
 }
 
 #[test]

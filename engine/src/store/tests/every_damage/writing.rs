@@ -8,7 +8,7 @@ use selvedge_codec::Item;
 
 use super::harms::harms;
 use super::subjects::{self, OLD, Subject, write_aged};
-use super::{Found, check_answers, is_exhaustive, without_index};
+use super::{Found, check_answers, each, is_exhaustive, without_index};
 use crate::Error;
 use crate::home::LogFormat;
 use crate::log::{RecoveryReport, ThreadLog};
@@ -91,9 +91,8 @@ fn check_all(subject: &Subject, (stride, step): (usize, usize)) {
     let step = if is_exhaustive() { 1 } else { step };
     let good = files(subject);
     let store = without_index(subject);
-    for harm in harms(subject, stride).into_iter().step_by(step) {
-        subject.harm(&harm.bytes, OLD);
-        check(&store, subject, &format!("{}: {}", subject.kind, harm.what));
+    let harms = harms(subject, stride).into_iter().step_by(step);
+    let tidy = || {
         for path in files(subject).into_keys() {
             if !good.contains_key(&path) {
                 fs::remove_file(path).unwrap();
@@ -102,7 +101,12 @@ fn check_all(subject: &Subject, (stride, step): (usize, usize)) {
         for (path, bytes) in &good {
             write_aged(path, bytes, OLD);
         }
-    }
+    };
+    each(subject.kind, harms, |harm| {
+        tidy();
+        subject.harm(&harm.bytes, OLD);
+        check(&store, subject, &harm.what);
+    });
 }
 
 #[test]
