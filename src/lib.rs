@@ -46,8 +46,8 @@ pub use selvedge_engine::search::{
 };
 pub use selvedge_engine::store::{
     BackfillProgress, BackfillReport, FormatStats, FoundThread, ImportOutcome, ImportSource,
-    Imported, LastBackfill, LogDamage, LogReport, RowDifference, StoreStats, UnreadableLog,
-    VerifyReport,
+    Imported, LastBackfill, Left, LeftKind, LogDamage, LogRepair, LogReport, RepairOptions,
+    RepairOutcome, RepairReport, RowDifference, StoreStats, UnreadableLog, VerifyReport,
 };
 pub use selvedge_engine::thread::{
     ForkPoint, GitInfo, MAX_FIRST_MESSAGE_BYTES, MAX_PREVIEW_BYTES, MAX_TEXT_BYTES, ThreadSummary,

@@ -47,6 +47,9 @@ struct PoolState {
     /// job gives it back.
     room: Semaphore,
     /// 0: jobs run where they are submitted.
+    /// One permit for each job that looks for something: the other threads are kept for those who
+    /// write. An `Arc`, since a job takes its permit with it: it may outlive its submitter.
+    lookers: Arc<Semaphore>,
     max_threads: usize,
     /// Where errors say the job was lost.
     home: PathBuf,
@@ -91,6 +94,7 @@ impl IoPool {
             queue: Mutex::default(),
             ready: Condvar::new(),
             room: Semaphore::new(MAX_QUEUED_JOBS),
+            lookers: Arc::new(Semaphore::new(max_threads.div_ceil(2).max(1))),
             max_threads,
             home: home.to_path_buf(),
         });
@@ -132,6 +136,31 @@ impl IoPool {
             outcome,
             home: state.home.clone(),
         }
+    }
+
+    /// Runs a job that may take long, and that nobody's append waits for, and waits for it: such
+    /// jobs get half of the pool's threads at most.
+    pub(crate) async fn look<T, F>(&self, job: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.submit_look(job).await.await
+    }
+
+    /// Queues such a job.
+    pub(crate) async fn submit_look<T, F>(&self, job: F) -> Running<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        // Nothing closes the semaphore.
+        let turn = Arc::clone(&self.owner.state.lookers).acquire_owned().await;
+        self.submit(move || {
+            let _turn = turn;
+            job()
+        })
+        .await
     }
 
     /// Runs a job and waits for it.
@@ -278,6 +307,44 @@ mod tests {
         assert_eq!(running.await.unwrap(), me);
         let error = pool.run(|| panic!("poison")).await.map(|()| 1).unwrap_err();
         assert!(error.to_string().contains("poison"), "{error}");
+    }
+
+    /// Listings that nobody waited for any more went on, and gave their turns to others. They held
+    /// all threads, and appends waited for seconds.
+    #[tokio::test]
+    async fn looks_leave_threads_to_others_even_when_nobody_waits_for_them() {
+        let pool = pool(4);
+        let (started, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let look = || {
+            let (started, over) = (Arc::clone(&started), Arc::clone(&over));
+            move || {
+                started.fetch_add(1, Ordering::SeqCst);
+                while over.load(Ordering::SeqCst) == 0 {
+                    thread::yield_now();
+                }
+            }
+        };
+        drop(pool.submit_look(look()).await);
+        drop(pool.submit_look(look()).await);
+        let third = pool.submit_look(look());
+        let mut third = Box::pin(third);
+        for nth in 0..10 {
+            assert_eq!(pool.run(move || nth).await.unwrap(), nth);
+            assert!(poll_once(&mut third).await.is_none());
+        }
+        assert!(started.load(Ordering::SeqCst) <= 2);
+        over.store(1, Ordering::SeqCst);
+        third.await.await.unwrap();
+        assert_eq!(started.load(Ordering::SeqCst), 3);
+    }
+
+    /// Polls a future once.
+    async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        std::future::poll_fn(|cx| match Pin::new(&mut *future).poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 
     #[tokio::test]

@@ -8,14 +8,16 @@ use selvedge_codec::ThreadId;
 use selvedge_engine::home::LogFormat;
 use selvedge_engine::listing::{Coverage, ListQuery, Page, scan_list};
 use selvedge_engine::log::{History, load_history};
-use selvedge_engine::store::{FoundThread, Store, StoreStats, UnreadableLog, VerifyReport};
+use selvedge_engine::store::{
+    FoundThread, RepairOptions, RepairReport, Store, StoreStats, UnreadableLog, VerifyReport,
+};
 use selvedge_engine::thread::{ThreadSummary, TurnSummary};
 use selvedge_engine::{Error, Result};
 
 use crate::indexer::{Indexer, Reconcile, Settle};
 use crate::live_thread::ThreadState;
 use crate::registry::registry_error;
-use crate::selvedge::{Selvedge, closed_readers};
+use crate::selvedge::Selvedge;
 
 /// How often a listing corrects the index and asks again. Each round is caused by files that
 /// changed since the one before, so this is met only where they change all the time.
@@ -152,6 +154,18 @@ impl Selvedge {
         self.read(|store| store.verify()).await
     }
 
+    /// Verifies the home and repairs what is damaged: see
+    /// [`Store::repair`](selvedge_engine::store::Store::repair). A thread that is live, here or in
+    /// another process, is left as it is, and the report says so; one that is resumed while its log is
+    /// repaired gets a [`Conflict`](selvedge_engine::Error::Conflict). Subscriptions go on.
+    ///
+    /// # Errors
+    /// As [`Selvedge::verify`]; what keeps a log from being repaired is in the report.
+    pub async fn repair(&self, options: RepairOptions) -> Result<RepairReport> {
+        self.settle().await?;
+        self.read(move |store| store.repair(options)).await
+    }
+
     /// Counts and sizes.
     ///
     /// # Errors
@@ -214,8 +228,7 @@ impl Selvedge {
         F: FnOnce(&Store) -> Result<T> + Send + 'static,
     {
         self.core.check_open()?;
-        let _turn = self.core.readers.acquire().await.map_err(closed_readers)?;
         let store = Arc::clone(&self.core.store);
-        self.core.pool.run(move || read(&store)).await?
+        self.core.pool.look(move || read(&store)).await?
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use kameo::actor::ActorRef;
 use selvedge_codec::ThreadId;
+use selvedge_engine::Result;
 use selvedge_engine::clock::Clock;
 use selvedge_engine::store::{BackfillProgress, BackfillReport, IndexUse, Store, StoreOptions};
-use selvedge_engine::{Error, Result};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
 use crate::feed::Feeds;
@@ -50,8 +50,6 @@ pub(crate) struct Core {
     pub(crate) grown: Arc<GrownLogs>,
     /// `None` when no index is used.
     pub(crate) indexer: Option<ActorRef<Indexer>>,
-    /// Keeps some of the pool's threads for those who write: readers take one permit each.
-    pub(crate) readers: Arc<Semaphore>,
     pub(crate) feeds: Arc<Feeds>,
     /// Set once no thread of this store is live any more, and none will be: what is in the logs
     /// then is all that its subscribers are given.
@@ -280,7 +278,6 @@ impl Core {
             registry: registry.actor,
             grown,
             indexer,
-            readers: Arc::new(Semaphore::new(options.io_threads.div_ceil(2))),
             feeds,
             threads_ended: watch::Sender::new(false),
             closed: AtomicBool::new(false),
@@ -319,9 +316,4 @@ impl Core {
         let closed = self.pool.run(move || store.close()).await;
         threads.and(closed.and_then(|closed| closed))
     }
-}
-
-/// A read that waited for its turn at a store that was closed meanwhile.
-pub(crate) fn closed_readers<E>(_: E) -> Error {
-    CLOSED_STORE
 }

@@ -104,8 +104,8 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// Bring the index up to date, or make it anew
     Index(IndexArgs),
-    /// Check every log, and the index against the logs
-    Verify,
+    /// Check every log, and the index against the logs; repair what is damaged
+    Verify(VerifyArgs),
     /// Count what the home holds
     Stats,
     /// Print the completions of a shell
@@ -298,6 +298,24 @@ pub(crate) struct IndexArgs {
     pub(crate) rebuild: bool,
 }
 
+/// `verify`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A repair keeps each damaged log below damaged/ in the home, and puts one with all \
+                        that can still be read in its place. Where a record with an ordinal is \
+                        lost, a record of the type \"lost\" says so. A log that somebody writes is \
+                        left as it is. What lies in damaged/ can be deleted once nobody wants it \
+                        any more. Exit codes: 0 all is well (after a repair: by now), 1 it is not."
+)]
+pub(crate) struct VerifyArgs {
+    /// Repair what is damaged, and say what was given up
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Change nothing, and say what a repair would do
+    #[arg(short = 'n', long, requires = "repair")]
+    pub(crate) dry_run: bool,
+}
+
 /// `completions`
 #[derive(Debug, Args)]
 #[command(after_help = "For bash: selvedge completions bash > \
@@ -363,6 +381,7 @@ mod tests {
             &["list", "--limit", "0"],
             &["list", "--limit", "10001"],
             &["list", "--sort", "size"],
+            &["verify", "-n"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");
         }

@@ -18,5 +18,5 @@ mod json;
 
 pub use error::CodecError;
 pub use ids::{ByteLength, ByteOffset, Ordinal, ThreadId, TurnId};
-pub use record::{BatchPosition, EventClass, Item, PayloadEncoding, Record, RecordType};
+pub use record::{BatchPosition, EventClass, Item, LOST_TYPE, PayloadEncoding, Record, RecordType};
 pub use time::UtcMicros;

@@ -11,6 +11,9 @@ use crate::{CodecError, Ordinal, TurnId, UtcMicros};
 /// The longest record type, in bytes: a type is a name, not content.
 pub const MAX_RECORD_TYPE_BYTES: usize = 128;
 
+/// The type of a record that stands where a repair could not save one (Selvedge's own type).
+pub const LOST_TYPE: &str = "lost";
+
 /// What kind of thing a record carries: the `type` of a JSON line. Unknown types are kept and
 /// passed on.
 #[derive(Clone, PartialEq, Eq, Hash)]

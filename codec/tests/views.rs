@@ -281,3 +281,21 @@ proptest! {
         prop_assert_eq!(serde_json::to_value(&patch).unwrap(), serde_json::Value::Object(object));
     }
 }
+
+#[test]
+fn a_lost_record_tells_where_the_damaged_file_is_kept() {
+    let payload =
+        r#"{"reason":"the checksum differs","copy":"damaged/t/a.rlog","offset":48,"length":9}"#;
+    for record in [of_payload("lost", payload), of_odd_line("lost", payload)] {
+        let lost = view!(record, Lost);
+        assert_eq!(lost.reason.as_deref(), Some("the checksum differs"));
+        assert_eq!(lost.copy.as_deref(), Some("damaged/t/a.rlog"));
+        assert_eq!((lost.offset, lost.length), (Some(48), Some(9)));
+        assert_eq!(serde_json::to_string(&lost).unwrap(), payload);
+    }
+    // Somebody else's records of this type.
+    for payload in ["17", "{}", r#"{"copy":1}"#] {
+        let record = of_payload("lost", payload);
+        assert!(matches!(View::of(&record), Ok(View::Other)), "{payload}");
+    }
+}

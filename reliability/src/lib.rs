@@ -1,2 +1,7 @@
 //! Selvedge under faults, crashes and many processes. Each program in `src/bin` tries what
 //! `RELIABILITY.md` promises; the tests run them small.
+
+pub mod crashes;
+pub mod load;
+pub mod processes;
+pub mod worker;

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use tokio::time::sleep;
 
 use super::{Feed, Life, Moves};
 use crate::io_pool::Running;
-use crate::selvedge::{Core, closed_readers};
+use crate::selvedge::Core;
 
 /// How often a log is looked at that somebody else may write.
 const POLL: Duration = Duration::from_millis(100);
@@ -39,6 +40,11 @@ struct Place {
     found: Option<FoundThread>,
     /// Where reading goes on: at the next record, or before it.
     position: Option<LogPosition>,
+    /// The file that `position` was read in, and its format. One that has taken its place since (a
+    /// repair, a copy that was restored) has the same records elsewhere.
+    read_in: Option<(u64, LogFormat)>,
+    /// Whether another file has taken that one's place, and was not read to its end yet.
+    is_replaced: bool,
     /// The ordinal of the next record to give: those before it were given, or not asked for.
     next: Ordinal,
     /// How much of the damage behind `position` was told, or not asked for.
@@ -102,6 +108,8 @@ impl LogEvents {
                 thread_id,
                 found: Some(found),
                 position,
+                read_in: None,
+                is_replaced: false,
                 next: from,
                 told_damage: 0,
                 settled: None,
@@ -119,16 +127,11 @@ impl LogEvents {
             return Ok(());
         }
         let is_last = *self.core.threads_ended.borrow();
-        let readers = Arc::clone(&self.core.readers);
-        let turn = readers.acquire_owned().await.map_err(closed_readers)?;
         let (store, feed) = (Arc::clone(&self.core.store), Arc::clone(&self.feed));
         let feeds = Arc::clone(&self.core.feeds);
         let place = self.place.clone();
-        let look = move || {
-            let _turn = turn;
-            look((&store, feeds.moves()), &feed, place)
-        };
-        let running = self.core.pool.submit(look).await;
+        let look = move || look((&store, feeds.moves()), &feed, place);
+        let running = self.core.pool.submit_look(look).await;
         self.looking = Some(Looking { running, is_last });
         Ok(())
     }
@@ -219,6 +222,26 @@ impl EventSource for LogEvents {
     }
 }
 
+impl Place {
+    /// The log is read in this file. In another one than before of the same format, reading begins at
+    /// its start; what was unpacked has its records where they were.
+    fn enter(&mut self, inode: u64, format: LogFormat) {
+        let is_another = self
+            .read_in
+            .is_some_and(|(known, as_format)| known != inode && as_format == format);
+        if is_another {
+            self.position = None;
+            self.told_damage = 0;
+            self.is_replaced = true;
+        }
+        self.read_in = Some((inode, format));
+    }
+
+    fn is_in(&self, inode: u64) -> bool {
+        self.read_in.is_none_or(|(known, _)| known == inode)
+    }
+}
+
 /// Reads what is new in the log, as far as it may be shown. Blocks.
 fn look((store, moves): (&Store, &Moves), feed: &Feed, mut place: Place) -> Result<Look> {
     let expected = place.found.clone();
@@ -230,12 +253,17 @@ fn look((store, moves): (&Store, &Moves), feed: &Feed, mut place: Place) -> Resu
         let file = context.home.log_file(&found.path);
         let scan = match context.disk.stat(&file) {
             Ok(stat) if place.settled == Some(stat) => return Ok(nothing(place, Found::Log)),
-            Ok(_) => read_log(&*context.disk, &file, found.format, place.position),
+            Ok(stat) => {
+                place.enter(stat.inode, found.format);
+                read_log(&*context.disk, &file, found.format, place.position)
+            }
             Err(error) => Err(Error::io("look at", &file, error)),
         };
         match scan {
+            // Another file has come to its place in between.
+            Ok(scan) if !place.is_in(scan.stat().inode) => {}
             // After the bytes were read: what is among them was held before it was written.
-            Ok(scan) => return Ok(give(scan, feed.shown_upto(), place)),
+            Ok(scan) => return Ok(give(scan, feed.shown_upto(), (place, &file))),
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 // It was moved, or is not there yet.
                 place.found = None;
@@ -277,7 +305,7 @@ fn locate((store, moves): (&Store, &Moves), place: &mut Place) -> Result<Option<
 }
 
 /// Gives what follows the subscriber's place and may be shown.
-fn give(mut scan: LogScan, upto: Ordinal, mut place: Place) -> Look {
+fn give(mut scan: LogScan, upto: Ordinal, (mut place, file): (Place, &Path)) -> Look {
     let mut events = VecDeque::new();
     let (mut is_held, mut damaged) = (false, 0);
     for event in &mut scan {
@@ -306,6 +334,16 @@ fn give(mut scan: LogScan, upto: Ordinal, mut place: Place) -> Look {
         place.told_damage = damaged.max(place.told_damage);
         place.settled = None;
     } else {
+        if place.is_replaced && scan.position().next_ordinal < place.next {
+            // It lacks what was given already.
+            let error = Error::Corrupt {
+                path: file.to_owned(),
+                offset: scan.position().offset,
+                why: CorruptReason::Lost,
+            };
+            return nothing(place, Found::Shorter(error));
+        }
+        place.is_replaced = false;
         place.told_damage = 0;
         place.position = Some(scan.position());
         place.settled = scan.torn_tail().is_none().then(|| scan.stat());

@@ -123,7 +123,7 @@ impl Actor for Indexer {
             match self.wait(mailbox).await {
                 Event::Signal(signal) => return Ok(signal.map(|signal| *signal)),
                 Event::JobDone(outcome) => self.finish_job(outcome),
-                Event::BackfillDone(outcome) => self.finish_backfill(outcome).await,
+                Event::Backfill(step) => self.take_backfill_step(step).await,
                 Event::Grown => self.gather(COALESCE),
                 Event::FlushDue => {
                     self.flush_at = None;
@@ -138,7 +138,7 @@ enum Event {
     /// Boxed: a signal is much larger than the other events.
     Signal(Option<Box<Signal<Indexer>>>),
     JobDone(Result<()>),
-    BackfillDone(backfill::Outcome),
+    Backfill(backfill::Step),
     Grown,
     FlushDue,
 }
@@ -152,7 +152,7 @@ impl Indexer {
             outcome = optional(job.as_mut().map(|job| &mut job.running)) => {
                 Event::JobDone(outcome.and_then(|done| done))
             }
-            outcome = self.backfill.done() => Event::BackfillDone(outcome),
+            step = self.backfill.next() => Event::Backfill(step),
             () = optional(flush_at.as_mut()) => Event::FlushDue,
             signal = mailbox.recv() => Event::Signal(signal.map(Box::new)),
             () = self.grown.some(), if !gathering => Event::Grown,

@@ -79,7 +79,7 @@ impl Registry {
             let log = match env.permits.acquire().await {
                 Ok(permit) => env
                     .pool
-                    .run(make)
+                    .look(make)
                     .await
                     .and_then(|log| log)
                     .map(|log| OpenedLog {

@@ -22,7 +22,7 @@ mod resume;
 mod shutdown;
 mod start;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
@@ -66,6 +66,9 @@ pub(crate) struct Registry {
     store: Arc<Store>,
     env: Arc<ThreadEnv>,
     threads: HashMap<ThreadId, Entry>,
+    /// Threads that have ended with something that could not be synced, and that nobody has
+    /// resumed since: the shutdown tries again.
+    unsynced: HashSet<ThreadId>,
     /// Every task that belongs to a thread: its opening, its actor, operations on it, its
     /// shutdown. Dropping the registry ends them.
     tasks: JoinSet<Event>,
@@ -80,7 +83,10 @@ enum Event {
         log: Result<OpenedLog>,
     },
     /// An actor has ended, and its log is closed.
-    Ended { thread_id: ThreadId },
+    Ended {
+        thread_id: ThreadId,
+        synced: Result<()>,
+    },
     /// An operation on a live thread is over.
     Operated(operate::Operated),
     /// A thread was asked to end, for others that want it, and answered.
@@ -131,6 +137,7 @@ impl Actor for Registry {
             store: args.store,
             env: args.env,
             threads: HashMap::new(),
+            unsynced: HashSet::new(),
             tasks: JoinSet::new(),
         })
     }
@@ -166,7 +173,10 @@ impl Registry {
     fn on_event(&mut self, ended: std::result::Result<(Id, Event), JoinError>) {
         match ended {
             Ok((_, Event::Opened { thread_id, log })) => self.on_opened(thread_id, log),
-            Ok((_, Event::Ended { thread_id })) => self.on_ended(thread_id),
+            Ok((_, Event::Ended { thread_id, synced })) => {
+                self.ended(thread_id, &synced);
+                self.serve(thread_id);
+            }
             Ok((task, Event::Operated(operated))) => self.on_operated(task, operated),
             Ok((
                 _,
@@ -212,13 +222,11 @@ impl Registry {
         self.serve(thread_id);
     }
 
-    fn on_ended(&mut self, thread_id: ThreadId) {
-        self.ended(thread_id);
-        self.serve(thread_id);
-    }
-
     /// An actor has ended: who has waited for that is answered.
-    fn ended(&mut self, thread_id: ThreadId) {
+    fn ended(&mut self, thread_id: ThreadId, synced: &Result<()>) {
+        if synced.is_err() {
+            self.unsynced.insert(thread_id);
+        }
         if let Some(entry) = self.threads.get_mut(&thread_id)
             && let State::Live(mut live) = std::mem::take(&mut entry.state)
         {
@@ -243,6 +251,7 @@ impl Registry {
     fn start_actor(&mut self, thread_id: ThreadId, log: Option<OpenedLog>) -> Arc<ThreadRef> {
         let feed = self.env.feeds.of(thread_id);
         feed.set_life(Life::Live);
+        self.unsynced.remove(&thread_id);
         let shared = Arc::new(ThreadShared::new(thread_id, log.is_none(), feed));
         let (prepared, thread) = prepare(Arc::clone(&shared));
         let (log, permit) = match log {
@@ -257,8 +266,8 @@ impl Registry {
         };
         let task = spawn::owned_task(&mut self.tasks, async move {
             let outcome = prepared.run(args).await;
-            Box::pin(end_of(outcome)).await;
-            Event::Ended { thread_id }
+            let synced = Box::pin(end_of(outcome)).await;
+            Event::Ended { thread_id, synced }
         });
         let entry = self.threads.entry(thread_id).or_default();
         entry.state = State::Live(Live::new(task.id(), Arc::clone(&thread)));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kameo::message::{Context, Message};
 use selvedge_codec::ThreadId;
+use selvedge_engine::log::LogState;
 use selvedge_engine::{Error, Result};
 
 use super::queue::State;
@@ -53,7 +54,7 @@ impl Registry {
                 self.shut_down(thread);
             }
             match self.tasks.join_next_with_id().await {
-                None => return first_error,
+                None => return first_error.and(self.sync_rest().await),
                 Some(Ok((_, Event::ShutDown(outcome)))) => {
                     asked = asked.saturating_sub(1);
                     if !matches!(outcome, Err(Error::Closed { .. })) {
@@ -63,8 +64,8 @@ impl Registry {
                 Some(Ok((_, Event::Opened { thread_id, log }))) => {
                     live.extend(self.opened_for_nobody(thread_id, log));
                 }
-                Some(Ok((_, Event::Ended { thread_id }))) => {
-                    self.ended(thread_id);
+                Some(Ok((_, Event::Ended { thread_id, synced }))) => {
+                    self.ended(thread_id, &synced);
                     self.threads.remove(&thread_id);
                 }
                 Some(Ok((_, Event::Released { thread_id, answer }))) => {
@@ -77,6 +78,16 @@ impl Registry {
                 Some(Err(error)) => self.on_lost_task(&error),
             }
         }
+    }
+
+    /// Tries once more to sync what threads have left behind that ended before.
+    async fn sync_rest(&mut self) -> Result<()> {
+        let mut first_error = Ok(());
+        for thread_id in std::mem::take(&mut self.unsynced) {
+            let synced = thread_actor::sync_lost(&self.env, thread_id, LogState::Failed).await;
+            first_error = first_error.and(synced);
+        }
+        first_error
     }
 
     /// A log was opened, or made, for somebody who is told that the store is closed. Its actor is

@@ -74,7 +74,7 @@ impl Registry {
     fn check_new(&mut self, thread_id: ThreadId, log: Box<ThreadLog>) -> tokio::task::Id {
         let (store, pool) = (Arc::clone(&self.store), self.env.pool.clone());
         let opening = spawn::owned_task(&mut self.tasks, async move {
-            let checked = pool.run(move || check_new(&store, thread_id)).await;
+            let checked = pool.look(move || check_new(&store, thread_id)).await;
             let log = checked.and_then(|checked| checked).map(|()| log.into());
             Event::Opened { thread_id, log }
         });

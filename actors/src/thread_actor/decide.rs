@@ -81,7 +81,7 @@ impl ThreadActor {
         let state = match &self.log {
             LogSlot::Ephemeral(_) => return Err(InvalidRequest::Ephemeral(thread_id).into()),
             LogSlot::Here(log) => log.state(),
-            LogSlot::Away(_) | LogSlot::Lost | LogSlot::Closed => return Err(self.no_log()),
+            LogSlot::Away(..) | LogSlot::Lost(_) | LogSlot::Closed => return Err(self.no_log()),
         };
         if state == LogState::Failed {
             self.ready_to_write().await?;

@@ -44,7 +44,7 @@ impl ThreadActor {
             LogSlot::Here(_) => {
                 return Err(InvalidRequest::ThreadExists(self.shared.thread_id).into());
             }
-            LogSlot::Away(_) | LogSlot::Lost | LogSlot::Closed => return Err(CLOSED_THREAD),
+            LogSlot::Away(..) | LogSlot::Lost(_) | LogSlot::Closed => return Err(CLOSED_THREAD),
         }
         self.log = LogSlot::Closed;
         Ok(())

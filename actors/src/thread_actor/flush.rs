@@ -50,7 +50,7 @@ impl ThreadActor {
                 (log.next_ordinal(), Durability::Buffered)
             }
             LogSlot::Here(log) => (log.next_ordinal(), Durability::Written),
-            LogSlot::Away(_) | LogSlot::Lost | LogSlot::Closed => return Err(self.no_log()),
+            LogSlot::Away(..) | LogSlot::Lost(_) | LogSlot::Closed => return Err(self.no_log()),
         };
         Ok(Flushed {
             thread_id: self.shared.thread_id,

@@ -1,6 +1,6 @@
 //! Where an actor's log is.
 
-use selvedge_engine::log::ThreadLog;
+use selvedge_engine::log::{LogState, ThreadLog};
 use selvedge_engine::{Error, Result};
 use tokio::sync::oneshot;
 
@@ -16,10 +16,10 @@ pub(super) enum LogSlot {
     Ephemeral(Box<Ephemeral>),
     /// With the actor. Boxed: it moves into jobs and back.
     Here(Box<ThreadLog>),
-    /// In a job, which gives it back, or loses it by a panic.
-    Away(oneshot::Receiver<Box<ThreadLog>>),
-    /// A panic lost it.
-    Lost,
+    /// In a job, which gives it back, or loses it by a panic. With the state in which it went.
+    Away(oneshot::Receiver<Box<ThreadLog>>, LogState),
+    /// A panic lost it, when it was in this state.
+    Lost(LogState),
     /// It was closed.
     Closed,
 }
@@ -33,12 +33,12 @@ impl LogSlot {
     }
 
     pub(super) fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost)
+        matches!(self, Self::Lost(_))
     }
 
     /// Whether the actor has nothing more to do.
     pub(super) fn has_ended(&self) -> bool {
-        matches!(self, Self::Lost | Self::Closed)
+        matches!(self, Self::Lost(_) | Self::Closed)
     }
 
     pub(super) fn here(&self) -> Option<&ThreadLog> {
@@ -50,8 +50,11 @@ impl LogSlot {
 
     /// Takes the log out, to lose it should what is done with it panic.
     pub(super) fn take(&mut self) -> Option<Box<ThreadLog>> {
-        match std::mem::replace(self, Self::Lost) {
-            Self::Here(log) => Some(log),
+        match std::mem::replace(self, Self::Closed) {
+            Self::Here(log) => {
+                *self = Self::Lost(log.state());
+                Some(log)
+            }
             other => {
                 *self = other;
                 None
@@ -61,10 +64,10 @@ impl LogSlot {
 
     /// Waits until no job has the log.
     pub(super) async fn come_back(&mut self) {
-        if let Self::Away(back) = self {
+        if let Self::Away(back, state) = self {
             *self = match back.await {
                 Ok(log) => Self::Here(log),
-                Err(_panicked) => Self::Lost,
+                Err(_panicked) => Self::Lost(*state),
             };
         }
     }
@@ -81,7 +84,7 @@ impl ThreadActor {
             return Err(CLOSED_THREAD);
         };
         let (give_back, back) = oneshot::channel();
-        self.log = LogSlot::Away(back);
+        self.log = LogSlot::Away(back, log.state());
         let job = self.env.pool.submit(move || {
             let result = work(&mut log);
             // An actor that is gone wants nothing back: the log is dropped here.

@@ -50,7 +50,7 @@ use crate::registry::registry_error;
 pub(crate) use append::Append;
 pub(crate) use decide::{Decide, DecideFn};
 pub(crate) use discard::Discard;
-pub(crate) use end::end_of;
+pub(crate) use end::{end_of, sync_lost};
 pub(crate) use flush::Flush;
 pub(crate) use persist::Persist;
 pub(crate) use shutdown::Shutdown;
@@ -108,14 +108,14 @@ impl ThreadEnv {
             .await
     }
 
-    /// Does something with the store on the I/O pool.
+    /// Looks for something in the store on the I/O pool, or does something that takes as long.
     pub(crate) async fn read<T, F>(&self, read: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Store) -> Result<T> + Send + 'static,
     {
         let store = Arc::clone(&self.store);
-        self.pool.run(move || read(&store)).await?
+        self.pool.look(move || read(&store)).await?
     }
 }
 
@@ -291,7 +291,7 @@ impl ThreadActor {
         let held = self.waiters.iter().find_map(SyncWaiter::holds_from);
         let upto = match &mut self.log {
             LogSlot::Ephemeral(thread) => return thread.publish(),
-            LogSlot::Away(_) | LogSlot::Lost | LogSlot::Closed => return,
+            LogSlot::Away(..) | LogSlot::Lost(_) | LogSlot::Closed => return,
             // What a failed write has left in the file does not count.
             LogSlot::Here(log) if log.state() == LogState::Failed => {
                 Some(held.unwrap_or_else(|| log.next_ordinal()))

@@ -55,7 +55,7 @@ impl ThreadActor {
                 self.log = LogSlot::Closed;
                 return Ok(());
             }
-            LogSlot::Here(_) | LogSlot::Away(_) | LogSlot::Lost => {}
+            LogSlot::Here(_) | LogSlot::Away(..) | LogSlot::Lost(_) => {}
         }
         self.await_sync().await;
         if self
@@ -83,7 +83,7 @@ impl ThreadActor {
 
     /// Whether the index has all of the log. The mark says that the log is to be looked at by
     /// whoever opens the home next, so a log that the index could not catch up with keeps it.
-    async fn is_indexed(&self) -> bool {
+    pub(super) async fn is_indexed(&self) -> bool {
         let Some(indexer) = &self.env.indexer else {
             return false;
         };

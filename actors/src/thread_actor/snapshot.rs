@@ -37,7 +37,7 @@ impl Message<Snapshot> for ThreadActor {
                 durable_next_ordinal: selvedge_codec::Ordinal::ZERO,
                 path: None,
             }),
-            LogSlot::Away(_) | LogSlot::Lost | LogSlot::Closed => Err(self.no_log()),
+            LogSlot::Away(..) | LogSlot::Lost(_) | LogSlot::Closed => Err(self.no_log()),
         }
     }
 }

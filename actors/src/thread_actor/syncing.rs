@@ -109,9 +109,9 @@ impl ThreadActor {
         let outcome = match done {
             Ok(done) => self.here(|log| log.finish_sync(done)),
             Err(panicked) => {
-                // What the sync had of the log went with it.
+                // What the sync had of the log went with it, and nobody knows how far it came.
                 self.shared.set_ending();
-                self.log = LogSlot::Lost;
+                self.log = LogSlot::Lost(LogState::Failed);
                 Err(panicked)
             }
         };

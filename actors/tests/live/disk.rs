@@ -25,6 +25,7 @@ struct State {
     fail_writes: AtomicBool,
     fail_syncs: AtomicBool,
     fail_index: AtomicBool,
+    index_failures: AtomicU64,
     panic_writes: AtomicBool,
     panic_syncs: AtomicBool,
     held: Mutex<bool>,
@@ -72,6 +73,13 @@ impl TestDisk {
         self.state.fail_index.store(fail, SeqCst);
     }
 
+    /// Waits until the index was refused this often.
+    pub async fn wait_for_index_failures(&self, count: u64) {
+        while self.state.index_failures.load(SeqCst) < count {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// Writes to logs panic.
     pub fn panic_writes(&self, panic: bool) {
         self.state.panic_writes.store(panic, SeqCst);
@@ -108,7 +116,10 @@ struct TestFile {
 impl TestFile {
     fn check_index(&self) -> io::Result<()> {
         match &self.index {
-            Some(state) if state.fail_index.load(SeqCst) => Err(io::ErrorKind::StorageFull.into()),
+            Some(state) if state.fail_index.load(SeqCst) => {
+                state.index_failures.fetch_add(1, SeqCst);
+                Err(io::ErrorKind::StorageFull.into())
+            }
             _ => Ok(()),
         }
     }

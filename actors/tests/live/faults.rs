@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use selvedge_actors::{AppendOptions, Durability, Selvedge, ThreadState};
+use selvedge_actors::{AppendOptions, Durability, IndexMode, Selvedge, ThreadState};
 use selvedge_codec::Ordinal;
 use selvedge_engine::Error;
-use selvedge_engine::listing::ListQuery;
+use selvedge_engine::listing::{Coverage, ListQuery, Verification};
 
 use crate::{TestHome, says, start};
 
@@ -177,6 +177,61 @@ async fn a_panicking_sync_fails_its_waiters_and_loses_nothing_acknowledged() {
     store.shutdown().await.unwrap();
 }
 
+/// A thread's actor had panicked, and nobody came to resume the thread before the store was shut
+/// down. What it had acknowledged was never synced, although the shutdown told that all was well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_syncs_what_a_panicked_actor_has_acknowledged() {
+    for panics_in_sync in [false, true] {
+        let home = TestHome::new();
+        let store = home.open_lazy().await;
+        let thread = store.start_thread(start()).await.unwrap();
+        thread.append(vec![says("written")]).await.unwrap();
+        if panics_in_sync {
+            home.disk.panic_syncs(true);
+            assert!(thread.flush().await.is_err());
+            home.disk.panic_syncs(false);
+        } else {
+            home.disk.panic_writes(true);
+            assert!(thread.append(vec![says("poison")]).await.is_err());
+            home.disk.panic_writes(false);
+        }
+        let before = home.disk.syncs();
+        store.shutdown().await.unwrap();
+        assert!(home.disk.syncs() > before, "in sync: {panics_in_sync}");
+        assert_eq!(home.disk.open_logs(), 0);
+        let store = home.open().await;
+        let history = store.load_history(thread.thread_id()).await.unwrap();
+        assert_eq!(history.records.len(), 2);
+        store.shutdown().await.unwrap();
+    }
+}
+
+/// As above, and the log of the panicked actor could not be synced when it ended either. The
+/// shutdown tries again, and tells when that fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_tells_what_a_panicked_actor_could_not_sync() {
+    for is_mended in [false, true] {
+        let home = TestHome::new();
+        let store = home.open_lazy().await;
+        let thread = store.start_thread(start()).await.unwrap();
+        thread.append(vec![says("written")]).await.unwrap();
+        home.disk.fail_syncs(true);
+        home.disk.panic_writes(true);
+        let before = home.disk.syncs();
+        assert!(thread.append(vec![says("poison")]).await.is_err());
+        home.disk.panic_writes(false);
+        while home.disk.syncs() == before {
+            tokio::task::yield_now().await;
+        }
+        home.disk.fail_syncs(!is_mended);
+        let told = store.shutdown().await;
+        match is_mended {
+            true => told.unwrap(),
+            false => assert!(matches!(told, Err(Error::Io { .. })), "{told:?}"),
+        }
+    }
+}
+
 /// The disk was full, and the index could not take in what the logs had room for. Listings and
 /// reads told of a full disk, although the logs have all answers.
 #[tokio::test]
@@ -197,5 +252,34 @@ async fn everything_is_read_while_the_index_can_not_be_written() {
     home.disk.fail_index(false);
     let page = store.list_threads(ListQuery::default()).await.unwrap();
     assert_eq!(page.threads[0].item_count, 3);
+    store.shutdown().await.unwrap();
+}
+
+/// The disk was full while a home was opened in the background. Its index was never completed for
+/// as long as the process lived, and every page said that its coverage is partial.
+#[tokio::test]
+async fn a_backfill_in_the_background_is_tried_again_until_it_succeeds() {
+    let home = TestHome::new();
+    let store = Selvedge::open(home.options().index(IndexMode::None))
+        .await
+        .unwrap();
+    let thread = store.start_thread(start()).await.unwrap();
+    thread.append(vec![says("a")]).await.unwrap();
+    store.shutdown().await.unwrap();
+
+    home.disk.fail_index(true);
+    let store = Selvedge::open(home.options().index(IndexMode::Background))
+        .await
+        .unwrap();
+    let query = || ListQuery {
+        verification: Verification::IndexOnly,
+        ..ListQuery::default()
+    };
+    home.disk.wait_for_index_failures(3).await;
+    home.disk.fail_index(false);
+    let complete = Coverage::Complete { failed: 0 };
+    while store.list_threads(query()).await.unwrap().coverage != complete {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     store.shutdown().await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! Live threads on a real disk, through the public API alone.
 #![cfg(test)]
 
+mod damage;
 mod disk;
 mod faults;
 mod forks;
@@ -10,6 +11,7 @@ mod lifecycle;
 mod operations;
 mod reads;
 mod registry;
+mod repair;
 mod subscriptions;
 
 use std::sync::Arc;

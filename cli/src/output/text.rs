@@ -64,6 +64,28 @@ pub(crate) fn truncate(text: &str, columns: usize) -> String {
     kept
 }
 
+/// The text in lines of `columns` columns, each behind `indent`, all but the first behind twice that.
+/// A word that is longer stays whole.
+pub(crate) fn wrapped(text: &str, indent: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = indent.to_owned();
+    let mut is_empty = true;
+    for word in one_line(text).split(' ') {
+        let space = usize::from(!is_empty);
+        if !is_empty && width(&line) + space + width(word) > columns {
+            lines.push(std::mem::replace(&mut line, indent.repeat(2)));
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    lines.push(line);
+    lines
+}
+
 /// The end of a path, which tells more than its beginning, in `columns` columns.
 pub(crate) fn truncate_front(text: &str, columns: usize) -> String {
     if width(text) <= columns {

@@ -95,7 +95,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Outcome> {
         Verb::Import(args) => import::run(args, &context),
         Verb::Export(args) => export::run(args, &context),
         Verb::Index(args) => index::run(args, &context),
-        Verb::Verify => verify::run(&context),
+        Verb::Verify(args) => verify::run(args, &context),
         Verb::Stats => stats::run(&context),
         Verb::DemoWriter => demo::write_until_killed(&context),
         // Taken above, before a home was asked for.

@@ -1,8 +1,9 @@
 //! Compressed logs: zstd, one or more frames.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 
 use zstd::stream::read::Decoder;
+use zstd::stream::write::Encoder;
 
 use crate::{ByteLength, CodecError};
 
@@ -19,6 +20,20 @@ pub const ALWAYS_DECOMPRESSED_BYTES: u64 = 16 << 20;
 
 /// How much is decompressed at once.
 const CHUNK_BYTES: usize = 1 << 16;
+
+/// How hard is tried to make a log small: zstd's own default.
+const LEVEL: i32 = 3;
+
+/// Compresses what `write` writes into one zstd frame with a checksum.
+///
+/// # Errors
+/// What `write` fails with; zstd itself fails without memory alone.
+pub fn compress(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Vec<u8>> {
+    let mut encoder = Encoder::new(Vec::new(), LEVEL)?;
+    encoder.include_checksum(true)?;
+    write(&mut encoder)?;
+    encoder.finish()
+}
 
 /// Decompresses the zstd frames of `bytes`.
 ///
@@ -53,7 +68,7 @@ fn decompress_bounded(bytes: &[u8], limit: u64) -> (Vec<u8>, Option<CodecError>)
 }
 
 fn fill(bytes: &[u8], limit: u64, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let damaged = |error: std::io::Error| CodecError::Compressed {
+    let damaged = |error: io::Error| CodecError::Compressed {
         why: error.to_string(),
     };
     let mut decoder = Decoder::with_buffer(bytes).map_err(damaged)?;
@@ -94,6 +109,17 @@ mod tests {
     fn what_was_compressed_is_decompressed() {
         assert_eq!(decompress(&compressed(&text())), Ok(text()));
         assert_eq!(decompress(&compressed(b"")), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn pieces_are_compressed_to_one_text() {
+        let text = text();
+        let write =
+            |out: &mut dyn Write| text.chunks(777).try_for_each(|piece| out.write_all(piece));
+        assert_eq!(decompress(&compress(write).unwrap()), Ok(text.clone()));
+        assert_eq!(decompress(&compress(|_| Ok(())).unwrap()), Ok(Vec::new()));
+        let full = compress(|_| Err(io::ErrorKind::StorageFull.into()));
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]

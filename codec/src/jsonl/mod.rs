@@ -9,7 +9,7 @@ mod line;
 mod payload;
 mod scan;
 
-pub use compressed::{MAX_DECOMPRESSED_BYTES, decompress, decompress_prefix};
+pub use compressed::{MAX_DECOMPRESSED_BYTES, compress, decompress, decompress_prefix};
 pub use line::{item_from_line, render_line};
 pub(crate) use line::{payload_of_line, usual_payload};
 pub(crate) use payload::{base64_json, item_from_json};

@@ -96,6 +96,29 @@ impl SegmentHeader {
         Self::fields(checked).ok_or_else(|| too_short(bytes))
     }
 
+    /// The header of which one bit was flipped in these bytes, if that is all that is wrong with
+    /// them. Two different headers differ in more bits than that, so that there is at most one; but
+    /// bytes that were damaged otherwise may seem to be one. Only frames under it tell.
+    #[must_use]
+    pub fn mended(bytes: &[u8]) -> Option<Self> {
+        let (bytes, _) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let flipped = (0..HEADER_BYTES).flat_map(|at| (0..8).map(move |bit| (at, 1 << bit)));
+        flipped
+            .filter_map(|(at, bit)| {
+                let mut mended = *bytes;
+                *mended.get_mut(at)? ^= bit;
+                Self::decode(&mended).ok()
+            })
+            .next()
+    }
+
+    /// What the fields of a header say whatever its checksum says. They are a guess: only a frame
+    /// whose checksum fits the header's makes them more.
+    #[must_use]
+    pub fn guess(bytes: &[u8]) -> Option<Self> {
+        bytes.first_chunk().and_then(Self::fields)
+    }
+
     /// The fields after magic number, version and flags.
     fn fields(checked: &[u8; CHECKED_BYTES]) -> Option<Self> {
         let (_, rest) = checked.split_first_chunk::<12>()?;
@@ -222,6 +245,23 @@ mod tests {
     }
 
     #[test]
+    fn a_header_with_one_flipped_bit_is_mended_and_no_other() {
+        for bit in 0..HEADER_BYTES * 8 {
+            let mut bytes = header().encode();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(SegmentHeader::mended(&bytes), Some(header()), "bit {bit}");
+            for other in (bit + 1..HEADER_BYTES * 8).step_by(61) {
+                let mut bytes = bytes;
+                bytes[other / 8] ^= 1 << (other % 8);
+                let mended = SegmentHeader::mended(&bytes);
+                assert_eq!(mended, None, "bits {bit} and {other}");
+            }
+        }
+        assert_eq!(SegmentHeader::mended(&header().encode()[..47]), None);
+        assert_eq!(SegmentHeader::mended(&[0; HEADER_BYTES]), None);
+    }
+
+    #[test]
     fn a_later_version_and_unknown_features_are_refused_by_name() {
         for (at, with, found, features) in [
             (8, [2, 0], 2, 0),
@@ -237,6 +277,15 @@ mod tests {
                 })
             );
         }
+    }
+
+    #[test]
+    fn the_fields_of_a_damaged_header_can_be_guessed() {
+        let mut bytes = header().encode();
+        bytes[45] ^= 1;
+        bytes[0] ^= 1;
+        assert_eq!(SegmentHeader::guess(&bytes), Some(header()));
+        assert_eq!(SegmentHeader::guess(&bytes[..40]), None);
     }
 
     #[test]

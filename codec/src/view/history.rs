@@ -25,6 +25,20 @@ view! {
 }
 
 view! {
+    /// The payload of a `lost` record: it stands where a record was that a repair could not save.
+    pub struct Lost<'a> {
+        /// What was wrong with the bytes of the lost record.
+        reason: Cow<'a, str>,
+        /// Where the damaged file is kept, below the home.
+        copy: Cow<'a, str>,
+        /// Where in that file the bytes begin that could not be read.
+        offset: u64,
+        /// How many these are; several lost records may share them.
+        length: u64,
+    }
+}
+
+view! {
     /// The payload of a `thread_name_updated` event.
     pub struct NameUpdated<'a> {
         /// The thread.

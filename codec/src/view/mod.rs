@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-pub use history::{Compacted, NameUpdated, RolledBack};
+pub use history::{Compacted, Lost, NameUpdated, RolledBack};
 pub use message::{
     AgentMessage, CompletedItem, ItemCompleted, ResponseMessage, UserMessage, texts_of,
 };
@@ -26,6 +26,7 @@ pub use turn::{
     TurnStarted,
 };
 
+use crate::record::LOST_TYPE;
 use crate::{CodecError, EventClass, PayloadEncoding, Record, RecordType};
 
 /// What a record says to the engine.
@@ -60,6 +61,8 @@ pub enum View<'a> {
     NameUpdated(NameUpdated<'a>),
     /// An explicit change of the thread's metadata.
     MetadataPatch(MetadataPatch),
+    /// A record was here that a repair could not save.
+    Lost(Lost<'a>),
     /// Anything that the engine passes on without a look. Its payload was not looked at.
     Other,
 }
@@ -79,9 +82,18 @@ impl<'a> View<'a> {
             RecordType::Compacted => read(record, Compacted::read).map(Self::Compacted),
             RecordType::MetadataPatch => read(record, MetadataPatch::read).map(Self::MetadataPatch),
             RecordType::EventMsg => Self::of_event(record),
+            RecordType::Other(name) if **name == *LOST_TYPE => Ok(Self::of_lost(record)),
             RecordType::ResponseItem | RecordType::WorldState | RecordType::Other(_) => {
                 Ok(Self::Other)
             }
+        }
+    }
+
+    /// Others may call something of theirs so, too: what names no copy is none of ours.
+    fn of_lost(record: &'a Record) -> Self {
+        match read(record, Lost::read) {
+            Ok(lost) if lost.copy.is_some() => Self::Lost(lost),
+            _ => Self::Other,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod backward;
 mod damage;
+mod every_damage;
 mod golden;
 mod other_language;
 mod roundtrip;

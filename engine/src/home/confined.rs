@@ -51,6 +51,13 @@ impl ConfinedDisk {
 
     /// Checks a folder and those before it, up to the home itself.
     fn check(&self, dir: &Path) -> io::Result<()> {
+        // The folder that the home lies in is not below it, however it is named.
+        if dir
+            .strip_prefix(&self.root)
+            .is_ok_and(|below| below == Path::new(".."))
+        {
+            return Ok(());
+        }
         self.check_parents(dir)?;
         match dir.strip_prefix(&self.root) {
             Ok(below) if below.components().next().is_some() => self.check_folder(dir),

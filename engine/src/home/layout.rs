@@ -12,6 +12,8 @@ const SESSIONS: &str = "sessions";
 const ARCHIVED: &str = "archived_sessions";
 /// Where forks keep the segments that they inherit. Not a folder of logs.
 const INHERITED: &str = "inherited";
+/// Where a repair keeps the damaged files. Not a folder of logs.
+const DAMAGED: &str = "damaged";
 /// The index: rebuildable, so that deleting it loses nothing.
 const INDEX: &str = "index.redb";
 /// What writers keep while they run. Nothing in it outlives its process's meaning.
@@ -224,6 +226,12 @@ impl Home {
     #[must_use]
     pub fn inherited_dir(thread_id: ThreadId) -> String {
         format!("{INHERITED}/{thread_id}")
+    }
+
+    /// Where a repair keeps the damaged files, below the home.
+    #[must_use]
+    pub const fn damaged_dir() -> &'static str {
+        DAMAGED
     }
 
     /// The index's file.

@@ -30,6 +30,9 @@ const SET_ASIDE_BYTE: u64 = (1 << 62) + 896;
 /// How often an operation is tried: as it is, after the file was opened again, and after it was
 /// set aside.
 const ATTEMPTS: usize = 3;
+/// How long an operation waits that follows one which has waited in vain: longer than a commit of
+/// a process that is at work takes.
+const BRIEF: Duration = Duration::from_millis(20);
 /// What closing may wait for: nobody relies on what it would write.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -123,6 +126,38 @@ impl Drop for GateGuard<'_> {
     }
 }
 
+/// Whether others were waited for in vain. **A wait in vain is not repeated at once**: for as long
+/// as it took, further operations wait no longer than [`BRIEF`]. One question may need the index
+/// many times, and would else be answered after as many waits.
+#[derive(Debug, Default)]
+struct Vain {
+    /// When the last wait of full length ended in vain; `None` once the index was had again.
+    since: Mutex<Option<Instant>>,
+}
+
+impl Vain {
+    /// Until when an operation that begins now waits.
+    fn deadline(&self, patience: Duration) -> Instant {
+        let now = Instant::now();
+        match *unpoisoned(&self.since) {
+            Some(since) if now.saturating_duration_since(since) < patience => {
+                now + BRIEF.min(patience)
+            }
+            _ => now + patience,
+        }
+    }
+
+    /// Learns from an operation that began with this much patience.
+    fn learn<T>(&self, done: &Result<T, Fault>, waited: Duration) {
+        let mut since = unpoisoned(&self.since);
+        match done {
+            Err(Fault::Busy) if waited <= BRIEF => {}
+            Err(Fault::Busy) => *since = Some(Instant::now()),
+            _ => *since = None,
+        }
+    }
+}
+
 /// The index's file: opened when it is first needed, and again when it was replaced.
 #[derive(Debug)]
 pub(crate) struct Database {
@@ -131,6 +166,9 @@ pub(crate) struct Database {
     patience: Duration,
     handle: Mutex<Option<Arc<Handle>>>,
     gate: Gate,
+    /// Apart: who is stopped in the middle of writing mostly leaves the readers alone.
+    reads: Vain,
+    writes: Vain,
 }
 
 impl Database {
@@ -142,6 +180,8 @@ impl Database {
             patience,
             handle: Mutex::default(),
             gate: Gate::default(),
+            reads: Vain::default(),
+            writes: Vain::default(),
         }
     }
 
@@ -168,7 +208,10 @@ impl Database {
         &self,
         work: impl Fn(&ReadTransaction) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        self.persist(|handle| work(&ReadTransaction::begin(handle)?))
+        let deadline = self.reads.deadline(self.patience);
+        self.persist((&self.reads, deadline), |handle| {
+            work(&ReadTransaction::begin(handle)?)
+        })
     }
 
     /// Writes in one transaction: all of it or nothing. As with [`Database::read`], `work` may
@@ -177,9 +220,9 @@ impl Database {
         &self,
         work: impl Fn(&mut WriteTransaction<'_>) -> Result<Outcome<T>, Fault>,
     ) -> Result<T, Fault> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = self.writes.deadline(self.patience);
         let _gate = self.gate.enter(deadline)?;
-        self.persist(|handle| {
+        self.persist((&self.writes, deadline), |handle| {
             let transaction = handle.database()?.begin_write().map_err(fault)?;
             let written = write_once(transaction, handle.inode, &work);
             if matches!(&written, Err(why) if !matches!(why, Fault::Engine(_))) {
@@ -207,8 +250,22 @@ impl Database {
         drop(handle);
     }
 
-    fn persist<T>(&self, work: impl Fn(&Arc<Handle>) -> Result<T, Fault>) -> Result<T, Fault> {
-        let _patience = Patience::until(Instant::now() + self.patience);
+    fn persist<T>(
+        &self,
+        (vain, deadline): (&Vain, Instant),
+        work: impl Fn(&Arc<Handle>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let _patience = Patience::until(deadline);
+        let done = self.persist_until(work);
+        vain.learn(&done, left);
+        done
+    }
+
+    fn persist_until<T>(
+        &self,
+        work: impl Fn(&Arc<Handle>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let handle = self.handle()?;

@@ -1,10 +1,14 @@
 //! What every log of a store shares.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
+use selvedge_codec::ThreadId;
+
+use super::inherited;
 use crate::disk::{Disk, OpenMode};
 use crate::home::{ConfinedDisk, Home, LogPath, OpenMarks, WriterLocks};
 use crate::{Error, Result};
@@ -51,6 +55,27 @@ pub struct DurableDirs {
     known: Mutex<HashSet<String>>,
 }
 
+/// What is known of the directory entries that lead to a log, and to what it inherits.
+#[derive(Debug, Clone)]
+pub(super) enum Entries {
+    /// They survive a power loss, or there are none.
+    Durable,
+    /// Somebody has made them, who may have died before they were synced. What they are is looked
+    /// at when they are to be synced: an idle log keeps no list of them.
+    Found,
+    /// This store has made them, and not synced them yet.
+    Made(Box<NewEntries>),
+}
+
+impl Entries {
+    /// Takes in what a sync of these entries has met.
+    pub(super) fn note(&mut self, error: &Error) {
+        if let Self::Made(entries) = self {
+            entries.note(error);
+        }
+    }
+}
+
 /// What has to be synced for a new file to survive a power loss.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NewEntries {
@@ -60,7 +85,7 @@ pub(super) struct NewEntries {
     pub(super) is_doubtful: bool,
     /// The folders to sync, from the file's own up.
     pub(super) to_sync: Vec<PathBuf>,
-    /// The folders that are durable afterwards, below the home.
+    /// The folders that are durable afterwards, below the home; an empty path is the home itself.
     pub(super) proven: Vec<String>,
 }
 
@@ -81,6 +106,13 @@ impl NewEntries {
     }
 }
 
+/// The folder that a home lies in, as seen from there.
+const ABOVE: &str = "..";
+
+fn is_forbidden(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
 impl DurableDirs {
     fn known(&self) -> MutexGuard<'_, HashSet<String>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -88,6 +120,38 @@ impl DurableDirs {
 
     /// Makes the folders that lead to `path`, and tells what to sync once the file is made.
     pub(super) fn make_for(&self, context: &LogContext, path: &LogPath) -> Result<NewEntries> {
+        self.leading_to(context, path, |dir| {
+            let made = context.disk.create_dir(dir);
+            made.map_err(|error| Error::io("make", dir, error))
+        })
+    }
+
+    /// What to sync of a log that was found, and of what it inherits.
+    pub(super) fn found(
+        &self,
+        context: &LogContext,
+        (thread_id, path): (ThreadId, &LogPath),
+    ) -> Result<NewEntries> {
+        let own = self.leading_to(context, path, |_| Ok(false))?;
+        let folder = Home::inherited_dir(thread_id);
+        let files = inherited::files(&*context.disk, &context.home.resolve(&folder))?;
+        let segment = LogPath::new(format!("{folder}/segment"));
+        let Some(segment) = segment.filter(|_| !files.is_empty()) else {
+            return Ok(own);
+        };
+        let mut entries = self.leading_to(context, &segment, |_| Ok(false))?;
+        entries.inherited = files;
+        Ok(entries.and_then(own))
+    }
+
+    /// The folders that lead to `path`, from its own up, as far as they are not known to be durable.
+    /// `make` is given each from the top, and tells whether it has made it.
+    fn leading_to(
+        &self,
+        context: &LogContext,
+        path: &LogPath,
+        make: impl Fn(&Path) -> Result<bool>,
+    ) -> Result<NewEntries> {
         let mut entries = NewEntries {
             inherited: Vec::new(),
             is_doubtful: false,
@@ -95,6 +159,11 @@ impl DurableDirs {
             proven: Vec::new(),
         };
         let mut parent = context.home.root().to_path_buf();
+        if !self.known().contains("") {
+            // The home may be a link: what it leads to has its name there.
+            entries.to_sync.push(parent.join(ABOVE));
+            entries.proven.push(String::new());
+        }
         let parents = path.parent();
         let ends = parents.match_indices('/').map(|(at, _)| at);
         for end in ends.chain([parents.len()]) {
@@ -103,10 +172,7 @@ impl DurableDirs {
                 break;
             }
             let dir = context.home.resolve(below);
-            let is_made = context
-                .disk
-                .create_dir(&dir)
-                .map_err(|error| Error::io("make", &dir, error))?;
+            let is_made = make(&dir)?;
             let mut known = self.known();
             if is_made {
                 known.remove(below);
@@ -135,8 +201,13 @@ impl DurableDirs {
     /// Makes new entries durable.
     pub(super) fn sync(&self, disk: &dyn Disk, entries: &NewEntries) -> Result<()> {
         for dir in &entries.to_sync {
-            disk.sync_dir(dir)
-                .map_err(|error| Error::io("sync", dir, error))?;
+            match disk.sync_dir(dir) {
+                // A home that others made for us is theirs to make durable.
+                Err(error) if is_forbidden(&error) && dir.ends_with(ABOVE) => {
+                    tracing::debug!(%error, "the home's own entry can't be synced");
+                }
+                synced => synced.map_err(|error| Error::io("sync", dir, error))?,
+            }
         }
         self.known().extend(entries.proven.iter().cloned());
         Ok(())

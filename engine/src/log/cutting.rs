@@ -49,7 +49,7 @@ impl CutLog<'_> {
 
     fn segments(&self, next_ordinal: Ordinal) -> Result<Vec<Source>> {
         let log = OpenLog::open(self.disk, self.file, LogFormat::Native)?;
-        let header = log.header()?;
+        let header = log.intact_header()?;
         let mut sources = Vec::new();
         for part in log.parts(&header)? {
             if part.first_ordinal < next_ordinal {

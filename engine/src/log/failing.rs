@@ -10,6 +10,7 @@ use bytes::Bytes;
 use selvedge_codec::ByteOffset;
 use selvedge_codec::jsonl::item_from_line;
 
+use super::context::Entries;
 use super::handle::LogHandle;
 use super::inheriting;
 use super::sync;
@@ -47,6 +48,16 @@ impl ThreadLog {
         }
     }
 
+    /// Takes a log that was opened for one whose last sync has failed, as whoever wrote it before
+    /// may have been told: what the file holds is written once more before a sync of it counts.
+    pub fn distrust(&mut self) {
+        if self.state == LogState::Live {
+            let path = self.file();
+            let why = std::io::Error::other("its last writer has not closed it");
+            let _ = self.fail(Error::io("trust", &path, why));
+        }
+    }
+
     fn try_recover(&mut self) -> Result<()> {
         let handle = LogHandle::open(&*self.context.disk, self.file(), OpenMode::Write)?.ok_or(
             Error::ThreadNotFound {
@@ -73,16 +84,21 @@ impl ThreadLog {
         let Some(handle) = self.handle.clone() else {
             return Err(self.closed());
         };
-        if let Some(entries) = self.new_entries.as_deref_mut()
+        if let Entries::Made(entries) = &mut self.entries
             && entries.is_doubtful
         {
             inheriting::copy_instead(&*self.context.disk, &entries.inherited)?;
             entries.inherited = Vec::new();
             entries.is_doubtful = false;
         }
-        sync::sync(&handle, self.new_file_to_sync().as_ref())?;
+        if let Err((error, entries)) = sync::sync(&handle, self.file_to_sync()) {
+            if let Some(entries) = entries {
+                self.entries = Entries::Made(entries);
+            }
+            return Err(error);
+        }
         self.tail.synced(self.tail.written());
-        self.new_entries = None;
+        self.entries = Entries::Durable;
         Ok(())
     }
 

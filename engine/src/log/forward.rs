@@ -151,7 +151,8 @@ impl<'a> ForwardReader<'a> {
                 open.first_position(&part)
             };
             let length = ByteOffset::new(open.log.stat().len.get());
-            self.end = match self.until.next_ordinal <= part.next_ordinal {
+            // Where the part ends, the offset may be one of the file after it.
+            self.end = match self.until.next_ordinal < part.next_ordinal {
                 true => self.until.offset.min(length),
                 false => length,
             };

@@ -14,7 +14,7 @@ use selvedge_codec::segment::{
 };
 use selvedge_codec::{ByteLength, ByteOffset, CodecError, Ordinal, ThreadId};
 
-use super::context::LogContext;
+use super::head::{HEADER_LENGTH, Head};
 use super::{Damage, LogEvent, LogPosition, OpenLog, RecordPlace};
 use crate::disk::{Disk, FileKind};
 use crate::home::{Home, InheritedName, LogFormat};
@@ -158,10 +158,13 @@ pub(crate) fn parts(disk: &dyn Disk, file: &Path, header: &SegmentHeader) -> Res
     Ok(parts)
 }
 
-/// The header that a log has whose own was cut off: what it inherits says which.
-pub(super) fn header_of(context: &LogContext, thread_id: ThreadId) -> Result<SegmentHeader> {
-    let dir = context.home.resolve(&Home::inherited_dir(thread_id));
-    let last = names(&*context.disk, &dir)?.pop();
+/// The header that a log has whose own was cut off or damaged: what it inherits says which.
+pub(crate) fn header_of(
+    disk: &dyn Disk,
+    home: &Home,
+    thread_id: ThreadId,
+) -> Result<SegmentHeader> {
+    let last = names(disk, &home.resolve(&Home::inherited_dir(thread_id)))?.pop();
     Ok(SegmentHeader {
         thread_id,
         segment: last.map_or(SegmentNumber::FIRST, |last| {
@@ -176,6 +179,8 @@ pub(super) fn header_of(context: &LogContext, thread_id: ThreadId) -> Result<Seg
 pub(super) struct OpenPart<'d> {
     pub(super) log: OpenLog<'d>,
     pub(super) header: SegmentHeader,
+    /// What is wrong with the header's bytes.
+    header_damage: Option<Damage>,
     /// The last record is another one than was inherited, and is left out.
     is_replaced: bool,
 }
@@ -196,31 +201,39 @@ pub(super) fn open_part<'d>(
         Err(error) => return Err(error),
     };
     log.limit(ByteLength::new(name.end.get()));
-    let header = log.read(ByteOffset::ZERO, ByteLength::new(HEADER_BYTES as u64))?;
-    let header = match SegmentHeader::decode(&header) {
-        Ok(header) => header,
+    let header = log.read(ByteOffset::ZERO, HEADER_LENGTH)?;
+    let head = match Head::of_segment(&log, &header)? {
+        Ok(head) => head,
         Err(why) => return Ok(Err(why)),
     };
+    let header = head.header;
     // A segment tells its place among the others, and begins behind the one before.
     if header.segment != part.segment || header.first_ordinal < part.first_ordinal {
         return Ok(Err(CodecError::SegmentReplaced));
     }
-    let mut is_replaced = false;
-    if let Some((start, checksum)) = last_frame(&log, name.end)?
-        && checksum != name.last_frame
-    {
-        is_replaced = true;
-        log.limit(ByteLength::new(start.get()));
-    }
-    Ok(Ok(OpenPart {
+    let mut open = OpenPart {
+        header_damage: head.damage(part.first_ordinal).map(|damage| Damage {
+            why: part.why(damage.why),
+            ..damage
+        }),
         log,
         header,
-        is_replaced,
-    }))
+        is_replaced: false,
+    };
+    let other = match last_frame(&open.log, name.end)? {
+        Some((_, checksum)) if checksum == name.last_frame => None,
+        Some((start, _)) => Some(start),
+        None => open.batch_ending_elsewhere(part)?,
+    };
+    if let Some(start) = other {
+        open.is_replaced = true;
+        open.log.limit(ByteLength::new(start.get()));
+    }
+    Ok(Ok(open))
 }
 
 /// Where the frame begins that ends at `end` of a segment, and its checksum, as its bytes say;
-/// `None` where there is none.
+/// `None` where its lengths do not agree that there is one.
 pub(super) fn last_frame(log: &OpenLog<'_>, end: ByteOffset) -> Result<Option<(ByteOffset, u32)>> {
     let Some(at) = end.get().checked_sub(4) else {
         return Ok(None);
@@ -236,9 +249,11 @@ pub(super) fn last_frame(log: &OpenLog<'_>, end: ByteOffset) -> Result<Option<(B
         return Ok(None);
     };
     let leading = log.read(start, ByteLength::new(8))?;
-    Ok(leading
-        .first_chunk()
-        .map(|leading| (start, checksum_of_frame_beginning(*leading))))
+    let leading = leading.first_chunk().filter(|leading| {
+        // A damaged length leads into an earlier frame, or between two of them.
+        trailing.first_chunk() == leading.first_chunk::<4>()
+    });
+    Ok(leading.map(|leading| (start, checksum_of_frame_beginning(*leading))))
 }
 
 /// The events of one part, in order.
@@ -318,14 +333,13 @@ impl OpenPart<'_> {
         let start = from.unwrap_or_else(|| self.first_position(&part));
         // Another part before this one is missing.
         let is_behind = from.is_none() && start.next_ordinal > part.first_ordinal;
-        let lost = is_behind.then(|| Damage {
-            next_ordinal: start.next_ordinal.min(part.next_ordinal),
-            ..part.damage(
-                ByteOffset::ZERO,
-                part.first_ordinal,
-                CodecError::SegmentMissing,
-            )
-        });
+        let lost = match is_behind {
+            true => Some(Damage {
+                next_ordinal: start.next_ordinal.min(part.next_ordinal),
+                ..part.lost(CodecError::SegmentMissing)
+            }),
+            false => self.header_damage().filter(|_| from.is_none()),
+        };
         let bytes = self.log.read(start.offset, self.log.stat().len)?;
         Ok(PartScan {
             frames: Some(self.frames(bytes, start)),
@@ -333,6 +347,21 @@ impl OpenPart<'_> {
             lost,
             is_replaced: self.is_replaced,
         })
+    }
+
+    /// Where no frame ends where the inherited ones did: where the batch begins that has the last
+    /// inherited ordinal all the same. It is another one.
+    fn batch_ending_elsewhere(&self, part: &Part) -> Result<Option<ByteOffset>> {
+        let start = self.first_position(part);
+        let bytes = self.log.read(start.offset, self.log.stat().len)?;
+        let mut frames = self.frames(bytes, start);
+        while let Some(event) = frames.next() {
+            let last = part.next_ordinal;
+            if matches!(event, ScanEvent::Record(record) if record.ordinal.next() >= last) {
+                return Ok(Some(frames.batch_start()));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads the frames in so many bytes from `from` on.
@@ -352,6 +381,11 @@ impl OpenPart<'_> {
             next_ordinal: start.next_ordinal,
         };
         segment::scan(bytes, start)
+    }
+
+    /// What a reader is told before the part's first record, if its header is damaged.
+    pub(super) fn header_damage(&self) -> Option<Damage> {
+        self.header_damage.clone()
     }
 
     pub(super) fn seed(&self) -> FrameSeed {
@@ -436,48 +470,5 @@ impl Iterator for InheritedScan {
             self.0.pop_front();
         }
         None
-    }
-}
-
-/// Removes what a thread inherits; nothing of it may be left that needs it. Nothing to remove is
-/// fine, so that a removal that was cut short can be asked for again. What somebody else has put
-/// into the folder stays, and the folder with it.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn remove_inherited(context: &LogContext, thread_id: ThreadId) -> Result<()> {
-    let disk = &*context.disk;
-    let dir = context.home.resolve(&Home::inherited_dir(thread_id));
-    match disk.stat(&dir) {
-        Ok(stat) if stat.kind == FileKind::Directory => {}
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
-        Err(error) => {
-            return gone(Err(error)).map_err(|error| Error::io("look at", &dir, error));
-        }
-    }
-    for path in files(disk, &dir)? {
-        gone(disk.remove(&path)).map_err(|error| Error::io("remove", &path, error))?;
-    }
-    match gone(disk.remove_dir(&dir)) {
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-            tracing::debug!(dir = %dir.display(), "something else lies among inherited segments");
-            return disk
-                .sync_dir(&dir)
-                .map_err(|error| Error::io("sync", &dir, error));
-        }
-        removed => removed.map_err(|error| Error::io("remove", &dir, error))?,
-    }
-    if let Some(above) = dir.parent() {
-        let synced = disk.sync_dir(above);
-        synced.map_err(|error| Error::io("sync", above, error))?;
-    }
-    Ok(())
-}
-
-fn gone(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
     }
 }

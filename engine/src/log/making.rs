@@ -8,7 +8,7 @@ use std::sync::Arc;
 use selvedge_codec::segment::SegmentHeader;
 use selvedge_codec::{ByteOffset, Item};
 
-use super::context::{LogContext, NewEntries};
+use super::context::{Entries, LogContext, NewEntries};
 use super::draft::Draft;
 use super::handle::LogHandle;
 use super::inheriting::{self, Inheritance};
@@ -94,7 +94,7 @@ impl ThreadLog {
         };
         tail.acknowledge(draft.next_ordinal);
         self.tail = tail;
-        self.new_entries = Some(Box::new(entries));
+        self.entries = Entries::Made(Box::new(entries));
         self.handle = Some(Arc::new(handle));
         self.is_left_over = false;
         self.state = LogState::Live;

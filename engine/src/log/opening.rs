@@ -8,7 +8,7 @@ use bytes::Bytes;
 use selvedge_codec::segment::{HEADER_BYTES, SegmentHeader};
 use selvedge_codec::{ByteLength, ByteOffset, ThreadId};
 
-use super::context::LogContext;
+use super::context::{Entries, LogContext};
 use super::draft::Draft;
 use super::handle::LogHandle;
 use super::recovery::{Decision, RecoveryReport, decide};
@@ -73,6 +73,8 @@ impl ThreadLog {
         self.writer = loaded.look.writer;
         self.turn = loaded.look.turn;
         self.tail = loaded.tail;
+        // Whoever made it may not have come to sync them.
+        self.entries = Entries::Found;
         loaded.report
     }
 
@@ -135,7 +137,8 @@ impl ThreadLog {
     /// The header that the log has if a crash has cut it off: a fork's says what it inherits.
     fn expected_header(&self, bytes: &[u8]) -> Result<SegmentHeader> {
         if bytes.len() < HEADER_BYTES {
-            inherited::header_of(&self.context, self.thread_id)
+            let LogContext { disk, home, .. } = &self.context;
+            inherited::header_of(&**disk, home, self.thread_id)
         } else {
             Ok(native_writer::first_header(self.thread_id))
         }

@@ -9,6 +9,7 @@ use selvedge_codec::jsonl::{self, LineScan, LineScanStart};
 use selvedge_codec::segment::{self, FrameSeed, HEADER_BYTES, ScanStart, SegmentHeader};
 use selvedge_codec::{ByteLength, ByteOffset, CodecError, Ordinal};
 
+use super::head::{HEADER_LENGTH, Head};
 use super::inherited::{self, InheritedScan, Part};
 use super::scan::{Inner, Lines, LogScan};
 use super::{LogPosition, RecordPlace};
@@ -16,9 +17,6 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::disk::{Disk, DiskFile, FileKind, FileStat, OpenMode, read_range};
 use crate::home::LogFormat;
 use crate::{CorruptReason, Error, Result};
-
-/// The length of a native log's header, as a file has it.
-const HEADER_LENGTH: ByteLength = ByteLength::new(HEADER_BYTES as u64);
 
 /// How often a file that has no whole header yet is looked at again, and how long lies between:
 /// a maker writes it as soon as the file is there.
@@ -64,6 +62,10 @@ impl<'d> OpenLog<'d> {
         self.disk
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads nothing beyond this length from now on.
     pub(super) fn limit(&mut self, length: ByteLength) {
         self.stat.len = self.stat.len.min(length);
@@ -99,13 +101,27 @@ impl<'d> OpenLog<'d> {
             .map_err(|error| Error::io("read", &self.path, error))
     }
 
-    /// A native log's header.
+    /// A native log's header, also where its bytes are damaged and its frames tell.
     pub(crate) fn header(&self) -> Result<SegmentHeader> {
-        self.decode_header(&self.read(ByteOffset::ZERO, HEADER_LENGTH)?)
+        self.head().map(|head| head.header)
     }
 
-    fn decode_header(&self, bytes: &[u8]) -> Result<SegmentHeader> {
-        SegmentHeader::decode(bytes).map_err(|why| self.error(ByteOffset::ZERO, why))
+    /// A native log's header as it was written: nobody is to go on from a damaged one.
+    pub(super) fn intact_header(&self) -> Result<SegmentHeader> {
+        match self.head()? {
+            Head {
+                damage: Some(why), ..
+            } => Err(self.error(ByteOffset::ZERO, why)),
+            head => Ok(head.header),
+        }
+    }
+
+    pub(super) fn head(&self) -> Result<Head> {
+        self.head_in(&self.read(ByteOffset::ZERO, HEADER_LENGTH)?)
+    }
+
+    fn head_in(&self, bytes: &[u8]) -> Result<Head> {
+        Head::of_log(self, bytes)?.map_err(|why| self.error(ByteOffset::ZERO, why))
     }
 
     /// Reads the whole log, or what follows `from`.
@@ -190,18 +206,22 @@ impl<'d> OpenLog<'d> {
 
     fn scan_native(&self, from: Option<LogPosition>, length: ByteLength) -> Result<LogScan> {
         let own = |header: &SegmentHeader| LogPosition::at_first_frame(header.first_ordinal);
-        let (header, start, bytes) = if let Some(from) = from {
-            let header = self.header()?;
+        let (head, start, bytes) = if let Some(from) = from {
+            let mut head = self.head()?;
             // Where the log's own records begin, the offset may be one of the segment before.
-            let is_own = from.next_ordinal > header.first_ordinal;
-            let start = if is_own { from } else { own(&header) };
+            let is_own = from.next_ordinal > head.header.first_ordinal;
+            let start = if is_own { from } else { own(&head.header) };
+            // It was told with what comes before.
+            head.damage = head.damage.filter(|_| !is_own);
             self.check_reaches(start, self.stat.len)?;
-            (header, start, self.read(start.offset, length)?)
+            (head, start, self.read(start.offset, length)?)
         } else {
             let bytes = self.read(ByteOffset::ZERO, length)?;
-            let header = self.decode_header(&bytes)?;
-            (header, own(&header), bytes.slice(HEADER_BYTES..))
+            let head = self.head_in(&bytes)?;
+            let start = own(&head.header);
+            (head, start, bytes.slice(HEADER_BYTES..))
         };
+        let header = head.header;
         let scan = ScanStart {
             seed: header.seed(),
             offset: start.offset,
@@ -212,6 +232,7 @@ impl<'d> OpenLog<'d> {
             thread_id: Some(header.thread_id),
             own_from: header.first_ordinal,
             inherited: InheritedScan::open(self, &header, from)?,
+            header_damage: head.damage(header.first_ordinal),
             inner: Inner::Native(segment::scan(bytes, scan)),
         })
     }
@@ -242,6 +263,7 @@ impl<'d> OpenLog<'d> {
             thread_id: None,
             own_from: Ordinal::ZERO,
             inherited: InheritedScan::default(),
+            header_damage: None,
             inner: Inner::Lines(Box::new(Lines {
                 scan,
                 bad: None,
@@ -436,6 +458,41 @@ mod tests {
         };
         assert_eq!(gap.offset.get(), second as u64);
         assert_eq!((gap.first_ordinal.get(), gap.next_ordinal.get()), (2, 3));
+    }
+
+    /// One flipped bit in a log's first 48 bytes, or a zeroed first block, had cost the whole thread:
+    /// it was refused as corrupt, though each of its frames was as it had been written.
+    #[test]
+    fn a_damaged_header_does_not_cost_the_frames_behind_it() {
+        let batches: Vec<_> = samples().into_iter().map(|sample| vec![sample]).collect();
+        let good = native(1, &batches);
+        let named = format!("sessions/rollout-2026-02-20T09-15-00-{}.rlog", id(1));
+        let (short, long) = ("sessions/a.rlog", &*named);
+        let front = |length: usize| {
+            let mut bytes = good.clone();
+            bytes[..length].fill(0);
+            bytes
+        };
+        let flipped = [&[good[0] ^ 4], &good[1..]].concat();
+        for (name, bytes, kept) in [
+            (short, flipped, 7),
+            (long, front(8), 7),
+            (long, front(HEADER_BYTES), 7),
+            (long, front(HEADER_BYTES + 1), 6),
+        ] {
+            let history = load(name, &bytes).unwrap();
+            assert_eq!(history.records.len(), kept, "{name}");
+            assert_eq!(history.records[kept - 1].ordinal.get(), 6);
+            let head = &history.damage[0];
+            assert_eq!((head.offset.get(), head.length), (0, HEADER_LENGTH));
+            assert_eq!(head.first_ordinal, head.next_ordinal);
+            assert_eq!(history.damage.len(), 8 - kept);
+        }
+        // Nothing says whose frames these are, and no frame is there to say that it was the name's.
+        for (name, bytes) in [(short, front(8)), (long, front(good.len()))] {
+            let refused = load(name, &bytes);
+            assert!(matches!(refused, Err(Error::Corrupt { .. })), "{name}");
+        }
     }
 
     #[test]

@@ -18,7 +18,8 @@
 //! | [`Row::Unsearched`] | has a tail too contrived to be searched for whole batches | refuses: corrupt |
 //!
 //! The header that is written is that of a fork where the thread has inherited segments. These are
-//! never written: what is wrong with them concerns no writer.
+//! never written: what is wrong with them concerns no writer. A log whose header is damaged is read
+//! all the same, where its frames tell which header was theirs; it is written on once it is repaired.
 //!
 //! A JSON-lines log may be written by the tool that owns it as well. It is never cut:
 //!

@@ -3,16 +3,18 @@
 //! What must hold: the events are those that a forward scan gives, newest first. Wherever the
 //! bytes alone do not tell them (at damage, or where nobody says how many lines lie before), the
 //! forward scan is the judge: the log is read from its start then, and gone on with from there.
+//! That is why somebody has to say that a native log has no damage: a batch that damage has put in
+//! another place, or repeated, is as whole as any, and what comes before it may fit it.
 
 use std::path::Path;
 
 use selvedge_codec::jsonl::{self, LineScanStart};
-use selvedge_codec::segment::{FrameSeed, HEADER_BYTES};
+use selvedge_codec::segment::FrameSeed;
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal};
 
 use super::inherited::{OpenPart, Part, open_part};
 use super::pieces::{FIRST_PIECE, FramesBack, larger};
-use super::{LogEvent, LogPosition, OpenLog, RecordPlace};
+use super::{LogEvent, LogPosition, LogScan, OpenLog, RecordPlace};
 use crate::Result;
 use crate::disk::Disk;
 use crate::home::LogFormat;
@@ -30,6 +32,8 @@ pub struct ReverseReader<'d> {
     parts: Vec<Part>,
     /// Where the batch of the record given last lies.
     place: Option<RecordPlace>,
+    /// Whether a native log is taken for one without damage.
+    is_clean: bool,
 }
 
 /// The file that is read.
@@ -59,8 +63,9 @@ enum Step {
     Unclear,
 }
 
-/// Reads a log backwards from its tail, or from where an earlier forward reader stopped. Without
-/// such a position only a native log without damage at its tail is read in pieces.
+/// Reads a log backwards from where an earlier forward reader stopped that met no damage: in pieces,
+/// no more than is asked for. Without such a position the log is read from its start first, to find
+/// its tail and its damage.
 ///
 /// # Errors
 /// As [`super::read_log`].
@@ -70,11 +75,14 @@ pub fn read_log_backwards<'d>(
     format: LogFormat,
     from: Option<LogPosition>,
 ) -> Result<ReverseReader<'d>> {
-    ReverseReader::over(OpenLog::open(disk, file, format)?, from)
+    ReverseReader::over(OpenLog::open(disk, file, format)?, (from, from.is_some()))
 }
 
 /// The log's first ordinal, the inherited parts that are asked for, and the way to begin with.
-fn begin(log: &OpenLog<'_>, from: Option<LogPosition>) -> Result<(Ordinal, Vec<Part>, Way)> {
+fn begin(
+    log: &OpenLog<'_>,
+    (from, is_clean): (Option<LogPosition>, bool),
+) -> Result<(Ordinal, Vec<Part>, Way)> {
     Ok(match (log.format(), from) {
         (LogFormat::Native, from) => {
             let header = log.header()?;
@@ -83,6 +91,9 @@ fn begin(log: &OpenLog<'_>, from: Option<LogPosition>) -> Result<(Ordinal, Vec<P
                 Some(from) => {
                     parts.retain(|part| part.first_ordinal < from.next_ordinal);
                     Way::Scanned(Vec::new())
+                }
+                None if !is_clean => {
+                    Way::Scanned(scanned(own_frames(log, first)?, from.map(Bound::of)))
                 }
                 None => {
                     let end = from.map_or(log.stat().len.get(), |from| from.offset.get());
@@ -146,6 +157,11 @@ fn scanned(scan: impl Iterator<Item = LogEvent>, bound: Option<Bound>) -> Vec<Lo
     scan.take_while(is_to_come).collect()
 }
 
+/// What a forward scan of a log's own file alone gives.
+fn own_frames(log: &OpenLog<'_>, first: Ordinal) -> Result<LogScan> {
+    log.scan(Some(LogPosition::at_first_frame(first)))
+}
+
 impl<'d> Place<'d> {
     const fn log(&self) -> &OpenLog<'d> {
         match self {
@@ -166,12 +182,7 @@ impl<'d> Place<'d> {
     fn scanned(&self, bound: Option<Bound>) -> Result<Vec<LogEvent>> {
         Ok(match self {
             Self::Own(log, first) if log.format() == LogFormat::Native => {
-                let start = LogPosition {
-                    offset: ByteOffset::new(HEADER_BYTES as u64),
-                    next_ordinal: *first,
-                    bad_since_record: 0,
-                };
-                scanned(log.scan(Some(start))?, bound)
+                scanned(own_frames(log, *first)?, bound)
             }
             Self::Own(log, _) => scanned(log.scan(None)?, bound),
             Self::Inherited(open, part) => scanned(open.scan(part.clone(), None)?, bound),
@@ -180,10 +191,14 @@ impl<'d> Place<'d> {
 }
 
 impl<'d> ReverseReader<'d> {
-    /// Reads an open log backwards.
-    pub(crate) fn over(log: OpenLog<'d>, from: Option<LogPosition>) -> Result<Self> {
+    /// Reads an open log backwards: in pieces, if a forward reader that came to `from` has met no
+    /// damage.
+    pub(crate) fn over(
+        log: OpenLog<'d>,
+        (from, is_clean): (Option<LogPosition>, bool),
+    ) -> Result<Self> {
         let disk = log.disk();
-        let (first, parts, way) = begin(&log, from)?;
+        let (first, parts, way) = begin(&log, (from, is_clean))?;
         let mut reader = Self {
             at: Place::Own(log, first),
             before: from.map(|from| from.next_ordinal),
@@ -191,6 +206,7 @@ impl<'d> ReverseReader<'d> {
             is_begun: false,
             parts,
             place: None,
+            is_clean,
         };
         if let Some(from) = from.filter(|from| from.next_ordinal <= first) {
             reader.enter_part(disk, Some(from))?;
@@ -257,6 +273,10 @@ impl<'d> ReverseReader<'d> {
         self.is_begun = false;
         self.way = match open_part(disk, &part)? {
             Err(why) => Way::Scanned(vec![LogEvent::Damage(part.lost(why))]),
+            Ok(open) if !self.is_clean => {
+                self.at = Place::Inherited(open, part);
+                Way::Scanned(self.at.scanned(from.map(Bound::of))?)
+            }
             Ok(open) => {
                 let end = open.log.stat().len.get();
                 let end = ByteOffset::new(from.map_or(end, |from| from.offset.get().min(end)));
@@ -437,7 +457,7 @@ impl Lines {
 mod tests {
     use super::*;
     use crate::disk::RealDisk;
-    use crate::log::read_log;
+    use crate::log::{load_history, read_log};
     use crate::sample_home::*;
     use proptest::prelude::*;
 
@@ -497,13 +517,43 @@ mod tests {
         check("a.jsonl", &bad[..bad.len() - 1]);
     }
 
+    /// A copy of an earlier batch behind the last one was taken for the newest: it was given first,
+    /// and then those before it. The batches between were gone without a word.
+    #[test]
+    fn a_repeated_batch_hides_nothing_from_who_reads_backwards() {
+        let batches: Vec<_> = (0..4).map(|at| vec![user(&format!("{at}"))]).collect();
+        let good = native(1, &batches);
+        let ends: Vec<_> = (0..=4).map(|to| native(1, &batches[..to]).len()).collect();
+        let place = SampleHome::new();
+        let file = place.file("a.rlog");
+        for (first, last) in [(1, 2), (0, 3), (2, 4), (3, 4)] {
+            for behind in last..=4 {
+                let (front, back) = good.split_at(ends[behind]);
+                let copy = &good[ends[first]..ends[last]];
+                place.write("a.rlog", &[front, copy, back].concat());
+                let forward = read_log(&RealDisk, &file, LogFormat::Native, None).unwrap();
+                let forward: Vec<_> = forward.collect();
+                let records = forward
+                    .iter()
+                    .filter(|event| matches!(event, LogEvent::Record(_)));
+                assert_eq!(records.count(), 4);
+                let reader = read_log_backwards(&RealDisk, &file, LogFormat::Native, None).unwrap();
+                let mut backward: Vec<_> = reader.map(|event| event.unwrap()).collect();
+                backward.reverse();
+                assert_eq!(backward, forward, "{first}..{last} behind {behind}");
+            }
+        }
+    }
+
     #[test]
     fn only_as_much_is_read_as_is_asked_for() {
         let place = SampleHome::new();
         let bytes = native(1, &[long(), long(), vec![user("last words")]]);
         place.write("a.rlog", &bytes);
         let file = place.file("a.rlog");
-        let mut reader = read_log_backwards(&RealDisk, &file, LogFormat::Native, None).unwrap();
+        let end = load_history(&RealDisk, &file, LogFormat::Native).unwrap();
+        let from = Some(end.position);
+        let mut reader = read_log_backwards(&RealDisk, &file, LogFormat::Native, from).unwrap();
         // What comes before the piece is damaged meanwhile, which nobody notices yet.
         let mut damaged = bytes;
         damaged[100] ^= 1;

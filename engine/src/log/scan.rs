@@ -16,6 +16,8 @@ pub struct LogScan {
     pub(super) own_from: Ordinal,
     /// What comes before the log's own records.
     pub(super) inherited: InheritedScan,
+    /// What comes between the two, where the header is damaged.
+    pub(super) header_damage: Option<Damage>,
     pub(super) inner: Inner,
 }
 
@@ -148,6 +150,9 @@ impl Iterator for LogScan {
     fn next(&mut self) -> Option<LogEvent> {
         if let Some(event) = self.inherited.next() {
             return Some(event);
+        }
+        if let Some(damage) = self.header_damage.take() {
+            return Some(LogEvent::Damage(damage));
         }
         match &mut self.inner {
             Inner::Native(scan) => scan.next().map(|event| match event {

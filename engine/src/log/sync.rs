@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use selvedge_codec::{ByteOffset, Ordinal};
+use selvedge_codec::{ByteOffset, Ordinal, ThreadId};
 
-use super::context::{DurableDirs, NewEntries};
+use super::context::{DurableDirs, Entries, LogContext, NewEntries};
 use super::handle::LogHandle;
 use crate::disk::Disk;
+use crate::home::LogPath;
 use crate::{Error, Result};
 
 /// How far a log was written when a sync of it began.
@@ -33,12 +34,13 @@ pub(super) enum Work {
     Tell(Error),
 }
 
-/// A file that was made since the last sync.
+/// A file whose entries were not synced by whoever writes it now.
 #[derive(Debug)]
 pub(super) struct NewFile {
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) dirs: Arc<DurableDirs>,
-    pub(super) entries: NewEntries,
+    pub(super) context: LogContext,
+    pub(super) thread_id: ThreadId,
+    pub(super) path: LogPath,
+    pub(super) entries: Entries,
 }
 
 /// How a [`SyncJob`] went, for [`super::ThreadLog::finish_sync`].
@@ -56,6 +58,8 @@ pub(super) enum Outcome {
         /// `None` when nothing was tried.
         handle: Option<Arc<LogHandle>>,
         error: Error,
+        /// What was to be synced with the file.
+        entries: Option<Box<NewEntries>>,
     },
 }
 
@@ -66,12 +70,14 @@ impl SyncJob {
             Work::Tell(error) => Outcome::Failed {
                 handle: None,
                 error,
+                entries: None,
             },
-            Work::Sync { handle, upto, new } => match sync(&handle, new.as_ref()) {
+            Work::Sync { handle, upto, new } => match sync(&handle, new) {
                 Ok(()) => Outcome::Synced { handle, upto },
-                Err(error) => Outcome::Failed {
+                Err((error, entries)) => Outcome::Failed {
                     handle: Some(handle),
                     error,
+                    entries,
                 },
             },
         })
@@ -79,11 +85,35 @@ impl SyncJob {
 }
 
 /// What a fork inherits first, then the file: an entry that leads to nothing durable is worth
-/// nothing.
-pub(super) fn sync(handle: &LogHandle, new: Option<&NewFile>) -> Result<()> {
-    if let Some(new) = new {
-        new.dirs.sync_inherited(&*new.disk, &new.entries)?;
+/// nothing. With an error it gives what was to be synced with the file.
+pub(super) fn sync(
+    handle: &LogHandle,
+    new: Option<NewFile>,
+) -> std::result::Result<(), (Error, Option<Box<NewEntries>>)> {
+    let Some(new) = new else {
+        return handle.sync().map_err(|error| (error, None));
+    };
+    let (dirs, disk) = (&new.context.dirs, &*new.context.disk);
+    let entries = match new.entries {
+        Entries::Durable => None,
+        Entries::Made(entries) => Some(entries),
+        Entries::Found => match dirs.found(&new.context, (new.thread_id, &new.path)) {
+            Ok(entries) => Some(Box::new(entries)),
+            Err(error) => return Err((error, None)),
+        },
+    };
+    let synced = sync_with(handle, disk, (dirs, entries.as_deref()));
+    synced.map_err(|error| (error, entries))
+}
+
+fn sync_with(
+    handle: &LogHandle,
+    disk: &dyn Disk,
+    (dirs, entries): (&DurableDirs, Option<&NewEntries>),
+) -> Result<()> {
+    if let Some(entries) = entries {
+        dirs.sync_inherited(disk, entries)?;
     }
     handle.sync()?;
-    new.map_or(Ok(()), |new| new.dirs.sync(&*new.disk, &new.entries))
+    entries.map_or(Ok(()), |entries| dirs.sync(disk, entries))
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use selvedge_codec::{ByteLength, Item, Ordinal, ThreadId, TurnId, UtcMicros};
 
-use super::context::{LogContext, NewEntries};
+use super::context::{Entries, LogContext};
 use super::draft::Draft;
 use super::handle::LogHandle;
 use super::inheriting::Inheritance;
@@ -89,8 +89,7 @@ pub struct ThreadLog {
     pub(super) writer: Writer,
     pub(super) tail: Tail,
     pub(super) turn: Option<TurnId>,
-    /// What is to be synced with a new file.
-    pub(super) new_entries: Option<Box<NewEntries>>,
+    pub(super) entries: Entries,
     /// The bytes of a failed write that may still be in the file.
     pub(super) unacknowledged: Vec<u8>,
 }
@@ -133,7 +132,7 @@ impl ThreadLog {
             writer: Writer::Native(native_writer::first_header(thread_id).seed()),
             tail: Tail::default(),
             turn: None,
-            new_entries: None,
+            entries: Entries::Durable,
             unacknowledged: Vec::new(),
         }
     }
@@ -306,9 +305,7 @@ impl ThreadLog {
     pub(super) fn fail(&mut self, error: Error) -> Error {
         self.state = LogState::Failed;
         self.failure = Some(Box::new(error.clone()));
-        if let Some(entries) = self.new_entries.as_deref_mut() {
-            entries.note(&error);
-        }
+        self.entries.note(&error);
         error
     }
 
@@ -329,7 +326,7 @@ impl ThreadLog {
             }
             LogState::Live => {}
         }
-        if self.tail.is_durable() && self.new_entries.is_none() {
+        if self.tail.is_durable() && matches!(self.entries, Entries::Durable) {
             return None;
         }
         if let Err(error) = self.open_handle() {
@@ -339,15 +336,16 @@ impl ThreadLog {
         Some(SyncJob(Work::Sync {
             handle,
             upto: self.tail.written(),
-            new: self.new_file_to_sync(),
+            new: self.file_to_sync(),
         }))
     }
 
-    pub(super) fn new_file_to_sync(&self) -> Option<NewFile> {
-        self.new_entries.as_ref().map(|entries| NewFile {
-            disk: Arc::clone(&self.context.disk),
-            dirs: Arc::clone(&self.context.dirs),
-            entries: NewEntries::clone(entries),
+    pub(super) fn file_to_sync(&self) -> Option<NewFile> {
+        (!matches!(self.entries, Entries::Durable)).then(|| NewFile {
+            context: self.context.clone(),
+            thread_id: self.thread_id,
+            path: self.path.clone(),
+            entries: self.entries.clone(),
         })
     }
 
@@ -366,7 +364,7 @@ impl ThreadLog {
             Outcome::Synced { handle, upto } => {
                 if is_current(&handle) {
                     self.tail.synced(upto);
-                    self.new_entries = None;
+                    self.entries = Entries::Durable;
                 }
             }
             // A log that was recovered since then has synced all that the job was about.
@@ -374,10 +372,11 @@ impl ThreadLog {
                 handle: Some(handle),
                 ..
             } if !is_current(&handle) && self.tail.is_durable() => {}
-            Outcome::Failed { error, .. } => {
-                if let Some(entries) = self.new_entries.as_deref_mut() {
-                    entries.note(&error);
+            Outcome::Failed { error, entries, .. } => {
+                if let Some(entries) = entries {
+                    self.entries = Entries::Made(entries);
                 }
+                self.entries.note(&error);
                 return Err(match self.state {
                     LogState::Live => self.fail(error),
                     _ => error,
@@ -418,7 +417,7 @@ impl ThreadLog {
     pub fn release_handle(&mut self) -> Result<()> {
         if self.state == LogState::Live && !self.tail.kept().is_empty()
             || self.state == LogState::Failed
-            || self.new_entries.is_some()
+            || matches!(self.entries, Entries::Made(_))
         {
             self.sync()?;
         }

@@ -45,7 +45,9 @@ pub struct TurnEntry {
     pub items: Vec<Record>,
 }
 
-/// A page of turns.
+/// A page of turns. What of the log could not be read is left out:
+/// [`damaged_count`](crate::thread::ThreadSummary::damaged_count) says whether there is any, and the
+/// thread's history what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnPage {
     /// The turns, in the order that was asked for.
@@ -72,7 +74,7 @@ pub struct ItemQuery {
     pub cursor: Option<String>,
 }
 
-/// A page of items.
+/// A page of items. What of the log could not be read is left out, as it is of a [`TurnPage`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemPage {
     /// The items, in the order that was asked for.
@@ -84,7 +86,8 @@ pub struct ItemPage {
     pub backwards_cursor: Option<String>,
 }
 
-/// The end of a thread's history from which what the model sees can be rebuilt.
+/// The end of a thread's history from which what the model sees can be rebuilt. What of the log could
+/// not be read is left out, as it is of a [`TurnPage`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelContext {
     /// The records that still count, oldest first.

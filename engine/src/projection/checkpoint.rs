@@ -21,7 +21,15 @@ pub struct Checkpoint {
     pub mtime_nanos: i64,
     /// The file's identity on its device.
     pub inode: u64,
+    /// The checksum of the bytes right before the position, a kilobyte at most: a file
+    /// that has them no longer was written anew, also where it is longer than it was. `None`
+    /// where nobody goes on from the position, or nothing was read yet.
+    pub fingerprint: Option<u32>,
 }
+
+/// How many bytes before its position a checkpoint remembers: more than a line or frame that might
+/// be repeated, and no more than is read in passing.
+pub(super) const FINGERPRINT_BYTES: ByteLength = ByteLength::new(1 << 10);
 
 impl Checkpoint {
     /// Whether a file that looks like this has not changed since.

@@ -146,10 +146,16 @@ impl Projector {
 
     /// Takes the next record in, which lies there.
     pub fn apply_at(&mut self, record: &Record, place: RecordPlace) {
-        self.state.first_time.get_or_insert(record.time);
-        self.state.latest_time = self.state.latest_time.max(Some(record.time));
         // A payload of an unexpected shape is kept and passed on; it means nothing here.
         let view = View::of(record).unwrap_or(View::Other);
+        if matches!(view, View::Lost(_)) {
+            // It is as good as the damage that it stands for, and its time is its neighbour's.
+            self.state.head_is_damaged |=
+                self.log.header.is_none() && self.state.first_time.is_none();
+        } else {
+            self.state.first_time.get_or_insert(record.time);
+            self.state.latest_time = self.state.latest_time.max(Some(record.time));
+        }
         let sign = self.turns.take((record, place), &view);
         if matches!(sign, TurnSign::Started | TurnSign::UserMessage) {
             self.state.user_time = self.state.user_time.max(Some(record.time));

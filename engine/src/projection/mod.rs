@@ -13,6 +13,7 @@ mod words;
 pub use checkpoint::{Checkpoint, ProjectedThread};
 pub use fold::{FoldState, Folded, LogIdentity, OwnMeta, Projector};
 pub(crate) use meta::is_kept_usage;
+pub(crate) use project::owner_of_records;
 pub use project::{Projection, log_owner, project};
 pub use turns::{PlacedTurn, TurnChange, apply_turn_changes, turns_of};
 pub(crate) use words::cut;

@@ -1,7 +1,8 @@
 //! Projecting one log: from its start, or what it has grown by.
 
-use selvedge_codec::{ByteLength, Ordinal, ThreadId};
+use selvedge_codec::{ByteLength, ByteOffset, Ordinal, Record, ThreadId};
 
+use super::checkpoint::FINGERPRINT_BYTES;
 use super::{Checkpoint, Folded, LogIdentity, ProjectedThread, Projector, TurnChange};
 use crate::Result;
 use crate::disk::Disk;
@@ -44,7 +45,7 @@ pub fn project(
     let mut scan = log.scan(None)?;
     let mut projector = Projector::new(identity(path, &scan));
     take_all(&mut projector, &mut scan);
-    let checkpoint = checkpoint_of(&scan);
+    let checkpoint = checkpoint_of(&log, &scan)?;
     let folded = projector
         .finish(checkpoint.position.next_ordinal)
         .map_err(|why| log.corrupt(why))?;
@@ -73,7 +74,9 @@ impl Start {
             return Ok(None);
         }
         // Its owner appends to it. What changed without making it longer was written in place.
-        let has_grown = log.stat().len > checkpoint.file_len;
+        if log.stat().len <= checkpoint.file_len || !is_behind_the_same(log, checkpoint)? {
+            return Ok(None);
+        }
         let goes_on = match log.format() {
             LogFormat::Native => {
                 let header = log.header()?;
@@ -81,11 +84,29 @@ impl Start {
                     // The same thread's, and begun anew in its place.
                     && begins_there(header.first_ordinal, position)
             }
-            LogFormat::JsonLines => has_grown && log.is_boundary(position)?,
+            LogFormat::JsonLines => log.is_boundary(position)?,
             LogFormat::CompressedJsonLines => false,
         };
         Ok(goes_on.then_some(Self::At(position)))
     }
+}
+
+/// The checksum of what lies right before a position of a log.
+fn fingerprint(log: &OpenLog<'_>, position: LogPosition) -> Result<Option<u32>> {
+    if log.format() == LogFormat::CompressedJsonLines {
+        return Ok(None);
+    }
+    let end = position.offset.get();
+    let from = ByteOffset::new(end.saturating_sub(FINGERPRINT_BYTES.get()));
+    let length = ByteLength::new(end.saturating_sub(from.get()));
+    log.read(from, length)
+        .map(|bytes| Some(crc32fast::hash(&bytes)))
+}
+
+/// Whether what lies right before a checkpoint's position is what lay there.
+fn is_behind_the_same(log: &OpenLog<'_>, checkpoint: &Checkpoint) -> Result<bool> {
+    Ok(checkpoint.fingerprint.is_none()
+        || fingerprint(log, checkpoint.position)? == checkpoint.fingerprint)
 }
 
 /// Whether a position in a native log may be one in a log that begins with this ordinal: where its
@@ -113,7 +134,7 @@ fn resume(
         Start::At(position) => {
             let mut scan = log.scan(Some(position))?;
             take_all(&mut projector, &mut scan);
-            checkpoint_of(&scan)
+            checkpoint_of(log, &scan)?
         }
     };
     let folded = projector
@@ -146,14 +167,15 @@ fn identity(path: &LogPath, scan: &LogScan) -> LogIdentity {
     }
 }
 
-fn checkpoint_of(scan: &LogScan) -> Checkpoint {
-    let stat = scan.stat();
-    Checkpoint {
-        position: scan.position(),
+fn checkpoint_of(log: &OpenLog<'_>, scan: &LogScan) -> Result<Checkpoint> {
+    let (stat, position) = (scan.stat(), scan.position());
+    Ok(Checkpoint {
+        position,
         file_len: stat.len,
         mtime_nanos: stat.mtime_nanos,
         inode: stat.inode,
-    }
+        fingerprint: fingerprint(log, position)?,
+    })
 }
 
 fn take_all(projector: &mut Projector, scan: &mut LogScan) {
@@ -196,6 +218,26 @@ pub fn log_owner(disk: &dyn Disk, home: &Home, path: &LogPath) -> Result<ThreadI
             .map(|folded| folded.summary.thread_id)
             .map_err(|why| log.corrupt(why)),
     }
+}
+
+/// Whose log of JSON lines these records would be at `path`, without any damage; `None` when nothing
+/// says.
+pub(crate) fn owner_of_records(
+    path: &LogPath,
+    records: impl Iterator<Item = Record>,
+) -> Option<ThreadId> {
+    let mut projector = Projector::new(LogIdentity {
+        path: path.clone(),
+        header: None,
+    });
+    for record in records {
+        projector.apply(&record);
+        if let Some(owner) = projector.settled_owner() {
+            return Some(owner);
+        }
+    }
+    let folded = projector.finish(Ordinal::ZERO).ok()?;
+    Some(folded.summary.thread_id)
 }
 
 /// Folds as far as it takes to know the owner for good.

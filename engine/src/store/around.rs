@@ -176,7 +176,7 @@ impl Store {
 
     /// What could not be read and has changed, or was refused by the system, which may have
     /// changed its mind; of those that are `wanted`.
-    fn changed_failures(
+    pub(super) fn changed_failures(
         &self,
         failures: BTreeMap<String, FailureRow>,
         wanted: impl Fn(&FailureRow) -> bool,
@@ -184,7 +184,12 @@ impl Store {
         let failures = failures.into_iter().filter(|(_, row)| wanted(row));
         let changed = |(path, row): (String, FailureRow)| {
             let path = LogPath::new(path)?;
-            let look = self.look(&self.home().log_file(&path));
+            let stat = self.disk().stat(&self.home().log_file(&path)).ok();
+            // The index has forgotten all that lies in it.
+            if stat.is_some_and(|stat| stat.kind == FileKind::Directory) {
+                return Some(Suspect::Folder(path.into()));
+            }
+            let look = stat.map(Look::from);
             (row.look.is_none() || row.look != look).then_some(Suspect::Log(path))
         };
         failures.filter_map(changed).collect()

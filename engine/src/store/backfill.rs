@@ -14,8 +14,8 @@ use crate::disk::FileKind;
 use crate::home::LogPath;
 use crate::index::{
     Applied, Batch, Claim, Database, DirRow, Epoch, FailureRow, Fault, LastBackfill, LeaseOwner,
-    LeaseRow, Look, Outcome, StateRow, Tables, View, WriteTransaction, apply, claim, extended,
-    new_owner, released,
+    LeaseRow, Look, Outcome, PathRow, StateRow, Tables, View, WriteTransaction, apply, claim,
+    extended, new_owner, released,
 };
 use crate::listing::{Coverage, Walk, walk};
 use crate::process::ProcessIdentity;
@@ -75,13 +75,24 @@ pub(super) enum Lease {
 /// Another owner took over: the work is theirs now.
 pub(super) struct Fenced;
 
+/// What came of an attempt to cover the home.
+enum Step {
+    /// It is covered, and so many logs were read for it.
+    Covered(u64),
+    /// Somebody else is at it.
+    Held(LeaseOwner),
+    /// Somebody else took over.
+    Fenced,
+}
+
 impl Store {
     /// Brings the index up to the home's logs. What it takes is proportional to what changed; a
     /// complete index that nothing has changed for is not written to. `wait` is how long another
     /// process's backfill is waited for.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] when another process is still at it after `wait`, or holds the index;
+    /// [`Error::TimedOut`] when another process is still at it, or still holds the index, after
+    /// `wait` (and no sooner than an operation on the index gives up);
     /// [`Error::Io`] and [`Error::OutOfSpace`] when the index can't be written;
     /// [`Error::Closed`] after [`Store::stop_backfill`].
     pub fn backfill(
@@ -144,27 +155,17 @@ impl Store {
         wait: Duration,
         progress: &(dyn Fn(BackfillProgress) + Sync),
     ) -> Result<u64, Fault> {
-        let deadline = Instant::now() + wait;
+        let owner = new_owner(&self.process);
+        // Since when others have been in the way.
+        let mut waiting: Option<Instant> = None;
         loop {
             self.check_stopped()?;
-            let is_complete = index.read(|txn| {
-                let state = txn.state()?;
-                Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
-            })?;
-            if is_complete {
-                let suspects = self.look_around(index, (Breadth::Folders, None))?;
-                return self.reconcile_in(index, &suspects);
-            }
-            match self.claim_lease(index)? {
-                Lease::Mine(tenure) => match self.fill(index, &tenure, progress) {
-                    Ok(Ok(projected)) => return Ok(projected),
-                    Ok(Err(Fenced)) => {}
-                    Err(fault) => {
-                        self.give_up(index, &tenure);
-                        return Err(fault);
-                    }
-                },
-                Lease::Held(owner) if Instant::now() >= deadline => {
+            let stepped = self.step(index, &owner, progress);
+            let waited = || waiting.map_or(Duration::ZERO, |since| since.elapsed());
+            match stepped {
+                Ok(Step::Covered(projected)) => return Ok(projected),
+                Ok(Step::Fenced) => waiting = None,
+                Ok(Step::Held(owner)) if waited() >= wait => {
                     return Err(Fault::Engine(Error::TimedOut {
                         waiting_for: format!(
                             "process {} to index {}",
@@ -174,16 +175,48 @@ impl Store {
                         waited: wait,
                     }));
                 }
-                Lease::Held(_) => std::thread::sleep(POLL),
+                // A transaction of theirs is what somebody who waits for a lease waits for, too.
+                Err(Fault::Busy) if waited() >= wait => return Err(Fault::Busy),
+                Ok(Step::Held(_)) | Err(Fault::Busy) => {
+                    waiting.get_or_insert_with(Instant::now);
+                    std::thread::sleep(POLL);
+                }
+                Err(fault) => return Err(fault),
             }
         }
     }
 
-    pub(super) fn claim_lease(&self, index: &Database) -> Result<Lease, Fault> {
+    fn step(
+        &self,
+        index: &Database,
+        owner: &LeaseOwner,
+        progress: &(dyn Fn(BackfillProgress) + Sync),
+    ) -> Result<Step, Fault> {
+        let is_complete = index.read(|txn| {
+            let state = txn.state()?;
+            Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
+        })?;
+        if is_complete {
+            let suspects = self.look_around(index, (Breadth::Folders, None))?;
+            return self.reconcile_in(index, &suspects).map(Step::Covered);
+        }
+        match self.claim_lease(index, owner)? {
+            Lease::Held(owner) => Ok(Step::Held(owner)),
+            Lease::Mine(tenure) => match self.fill(index, &tenure, progress) {
+                Ok(Ok(projected)) => Ok(Step::Covered(projected)),
+                Ok(Err(Fenced)) => Ok(Step::Fenced),
+                Err(fault) => {
+                    self.give_up(index, &tenure);
+                    Err(fault)
+                }
+            },
+        }
+    }
+
+    pub(super) fn claim_lease(&self, index: &Database, owner: &LeaseOwner) -> Result<Lease, Fault> {
         let now = || self.context.clock.now();
-        let owner = new_owner(&self.process);
         let is_alive = |owner: &ProcessIdentity| owner.is_alive(self.disk());
-        let decide = |found: &LeaseRow| claim(found, &owner, now(), is_alive);
+        let decide = |found: &LeaseRow| claim(found, owner, now(), is_alive);
         // A lease that is held is not worth a write transaction to see.
         if let Claim::Held(owner) = index.read(|txn| Ok(decide(&txn.lease()?)))? {
             return Ok(Lease::Held(owner));
@@ -315,7 +348,7 @@ impl Store {
         self.write_leased(index, tenure, |txn, state| {
             state.is_complete = true;
             state.pending = 0;
-            state.boot_id.clone_from(&self.boot_id);
+            state.settled_boot = state.boot;
             state.inode = txn.inode();
             if last.projected > 0 {
                 state.last_backfill = Some(last);
@@ -327,17 +360,20 @@ impl Store {
 
     /// What is to be done to get from what the index knows to what was found.
     fn plan(&self, index: &Database, (found, looked): (Walk, UtcMicros)) -> Result<Plan, Fault> {
-        let (paths, failures, dirs) =
-            index.read(|txn| Ok((txn.paths()?, txn.failures()?, txn.dirs()?)))?;
+        let (state, paths, failures, dirs) =
+            index.read(|txn| Ok((txn.state()?, txn.paths()?, txn.failures()?, txn.dirs()?)))?;
+        let is_doubtful = |row: &PathRow| {
+            let state = state.as_ref();
+            state.is_none_or(|state| state.doubts(row.boot, &self.boot_id))
+        };
         let mut plan = Plan::default();
-        let mut known: BTreeMap<LogPath, Look> = paths
-            .into_iter()
-            .map(|(path, row)| (path, row.look))
-            .collect();
+        let mut known: BTreeMap<LogPath, PathRow> = paths.into_iter().collect();
         let mut healed: BTreeSet<&str> = failures.keys().map(String::as_str).collect();
         for log in found.logs {
             healed.remove(log.path.as_str());
-            if known.remove(&log.path) != Some(Look::from(log.stat)) {
+            let row = known.remove(&log.path);
+            let is_same = |row: PathRow| row.look == Look::from(log.stat) && !is_doubtful(&row);
+            if !row.is_some_and(is_same) {
                 plan.todo.push(log.path);
             }
         }
@@ -393,7 +429,7 @@ impl Store {
         let look = |path: &LogPath| {
             self.check_stopped()
                 .map_err(Fault::from)
-                .and_then(|()| index.read(|txn| Subject::of(txn, path)))
+                .and_then(|()| index.read(|txn| Subject::of(txn, path, &self.boot_id)))
                 .and_then(|subject| Ok(self.examine(subject)?))
         };
         let threads = self.disk().concurrency().min(todo.len());

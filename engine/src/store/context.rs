@@ -35,7 +35,7 @@ impl Store {
         let Some(log) = self.open_log_of(&window.row)? else {
             return Ok(Attempt::Unclear);
         };
-        let mut reader = ReverseReader::over(log, Some(window.end()))?;
+        let mut reader = ReverseReader::over(log, (Some(window.end()), window.row.is_clean()))?;
         let mut search = ContextSearch::default();
         let mut records = Vec::new();
         let mut is_whole = true;

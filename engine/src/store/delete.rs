@@ -14,14 +14,14 @@ use selvedge_codec::{ThreadId, UtcMicros};
 
 use super::Store;
 use super::logs::{ThreadLogs, is_named};
-use crate::home::{LogFormat, LogPath};
+use crate::home::{Home, LogFormat, LogPath};
 use crate::index::{Database, Fault, Outcome, Tables, forget_thread};
-use crate::listing::forget_name;
-use crate::log::remove_inherited;
+use crate::listing::{forget_name, walk};
+use crate::log::{remove_inherited, repairs};
 use crate::{Error, Result};
 
 impl Store {
-    /// Deletes a thread for good: its logs wherever they lie, what recovery kept of them, the history
+    /// Deletes a thread for good: its logs wherever they lie, what recovery and repairs kept of them, the history
     /// that it inherited, its name beside the logs and its rows. A thread that is not there (any more) is no error, and what an
     /// interrupted try has left of it is removed.
     ///
@@ -30,6 +30,9 @@ impl Store {
     pub fn delete(&self, id: ThreadId) -> Result<()> {
         let _lock = self.context.locks.lock(id)?;
         let logs = self.logs_of(id)?;
+        if logs.readable.is_empty() && logs.unreadable.is_empty() {
+            self.finish_removal(id)?;
+        }
         self.remove_logs(id, &logs)?;
         self.forget_seeds_of(id);
         remove_inherited(&self.context, id)?;
@@ -40,14 +43,30 @@ impl Store {
         }
     }
 
+    /// Makes the removal of logs that are not there durable: one that was cut short may have come to
+    /// their entries and no further.
+    fn finish_removal(&self, id: ThreadId) -> Result<()> {
+        let found = walk(self.disk(), self.home())?;
+        let dirs = found.dirs.iter().map(|dir| self.home().resolve(&dir.path));
+        self.sync_dirs(dirs)?;
+        // Where the name lies, and what was inherited.
+        let inherited = self.home().resolve(&Home::inherited_dir(id));
+        let above = inherited
+            .parent()
+            .filter(|dir| self.disk().stat(dir).is_ok());
+        self.sync_dirs(above.into_iter().chain([self.home().root()]))
+    }
+
     fn remove_logs(&self, id: ThreadId, logs: &ThreadLogs) -> Result<()> {
         let mut readable = logs.readable.iter();
         let last = readable.next();
         // The preferred one goes last: another log of the thread would stand up in its place.
         let others = logs.unreadable.iter().chain(readable.rev());
         let mut files = BTreeSet::new();
+        let repairs = repairs(&self.context)?;
         for path in logs.unreadable.iter().chain(&logs.readable) {
             files.extend(self.beside(id, path)?);
+            files.extend(self.kept_by_repairs(id, path, &repairs));
         }
         let mut files: Vec<PathBuf> = files.into_iter().collect();
         files.extend(others.map(|path| self.home().log_file(path)));
@@ -105,6 +124,21 @@ impl Store {
             );
         }
         Ok(left)
+    }
+
+    /// What repairs have kept of a log: also from before it was archived, or after.
+    fn kept_by_repairs(&self, id: ThreadId, path: &LogPath, repairs: &[String]) -> Vec<PathBuf> {
+        let mut places = vec![path.clone()];
+        if is_named(path, id) {
+            places.extend([path.in_archive(), path.out_of_archive(UtcMicros::EPOCH)]);
+        }
+        let copies = repairs.iter().flat_map(|repair| {
+            let copy = move |place: &LogPath| self.home().resolve(&format!("{repair}/{place}"));
+            places.iter().map(copy)
+        });
+        copies
+            .filter(|copy| self.disk().stat(copy).is_ok())
+            .collect()
     }
 
     fn forget_rows(&self, index: &Database, id: ThreadId, logs: &ThreadLogs) -> Result<(), Fault> {

@@ -261,6 +261,7 @@ fn begin_of(log: &ThreadLog, next_ordinal: Ordinal) -> Checkpoint {
         file_len: ByteLength::ZERO,
         mtime_nanos: 0,
         inode: log.inode(),
+        fingerprint: None,
     }
 }
 

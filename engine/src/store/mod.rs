@@ -20,7 +20,10 @@ mod metadata;
 mod parallel;
 mod read;
 mod relist;
+mod repair;
+mod repair_report;
 mod search;
+mod searches;
 mod stats;
 mod suspect;
 mod turns;
@@ -30,7 +33,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,12 +56,14 @@ pub use import::{ImportOutcome, ImportSource, Imported, import_sources};
 pub use list::ListOutcome;
 pub use metadata::MetadataChange;
 pub use read::FoundThread;
+pub use repair_report::{Left, LeftKind, LogRepair, RepairOptions, RepairOutcome, RepairReport};
 pub use stats::{FormatStats, StoreStats};
 pub use suspect::Suspect;
 pub use verify::{LogDamage, LogReport, RowDifference, UnreadableLog, VerifyReport};
 
 use fork::Seeds;
 use memory::Memory;
+use searches::Searches;
 
 /// How long an operation on the index waits for another process, unless the options say.
 const INDEX_PATIENCE: Duration = Duration::from_secs(2);
@@ -118,6 +123,8 @@ pub struct Store {
     memory: Mutex<Memory>,
     /// Of forks that the index does not know yet. Locked for no longer than it takes to look.
     seeds: Mutex<Seeds>,
+    /// Searches of the home for what the index does not know.
+    searches: Searches,
     /// Whether a backfill of this store has covered the home, so that an index that is replaced
     /// afterwards is filled again.
     was_complete: AtomicBool,
@@ -168,6 +175,7 @@ impl Store {
             process,
             memory: Mutex::default(),
             seeds: Mutex::default(),
+            searches: Searches::default(),
             was_complete: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
         };
@@ -305,6 +313,7 @@ impl Store {
                 Some(state) => state,
                 None => self.new_state(txn.inode()),
             };
+            state.enter_boot(&self.boot_id);
             work(txn, &mut state)
         })
     }
@@ -313,6 +322,8 @@ impl Store {
         StateRow {
             birth: ThreadId::generate(),
             boot_id: self.boot_id.clone(),
+            boot: 1,
+            settled_boot: 0,
             inode,
             is_complete: false,
             pending: 0,
@@ -324,15 +335,26 @@ impl Store {
     }
 }
 
-/// Makes a directory and those above it.
-fn create_dirs(disk: &dyn Disk, dir: &std::path::Path) -> Result<()> {
-    if disk.stat(&dir.join(".")).is_ok() {
+/// Makes a home and the directories above it, each durable before there is anything in it.
+fn create_dirs(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    let Some(above) = dir.parent() else {
         return Ok(());
+    };
+    if disk.stat(&above.join(".")).is_err() {
+        create_dirs(disk, above)?;
+    } else if let Err(error) = disk.sync_dir(&above.join("..")) {
+        // Who has made it may have died before it was durable. Most likely it is older than that, and
+        // not for everybody to open.
+        tracing::debug!(%error, dir = %above.display(), "may not be durable");
     }
-    if let Some(parent) = dir.parent() {
-        create_dirs(disk, parent)?;
-    }
-    disk.create_dir(dir)
-        .map(drop)
-        .map_err(|error| Error::io("make", dir, error))
+    let is_made = disk
+        .create_dir(dir)
+        .map_err(|error| Error::io("make", dir, error))?;
+    disk.sync_dir(above).map_err(|error| {
+        // The next try makes it anew: a failed sync is not repeated and believed.
+        if is_made && let Err(left) = disk.remove_dir(dir) {
+            tracing::debug!(%left, dir = %dir.display(), "stays, and may not be durable");
+        }
+        Error::io("sync", above, error)
+    })
 }

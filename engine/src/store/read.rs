@@ -4,7 +4,6 @@ use std::io;
 
 use selvedge_codec::{Ordinal, ThreadId};
 
-use super::around::Breadth;
 use super::{Store, Suspect};
 use crate::home::{LogFormat, LogName, LogPath};
 use crate::index::{Database, Fault, Look, Tables, ThreadRow, TurnRun, View};
@@ -181,13 +180,12 @@ impl Store {
             if look == Some(Look::from(&row.thread.checkpoint)) {
                 return Ok(Some(row));
             }
-            let mut suspects = vec![Suspect::Log(path)];
             if stat.is_err() && !searched {
                 // It may lie elsewhere now.
-                suspects.extend(self.look_around(index, (Breadth::Folders, None))?);
+                self.search_home(index)?;
                 searched = true;
             }
-            self.reconcile_in(index, &suspects)?;
+            self.reconcile_in(index, &[Suspect::Log(path)])?;
         }
         // The row of a log that is written without a pause was right when it was taken in.
         index.read(|txn| txn.thread(id))
@@ -200,12 +198,7 @@ impl Store {
             Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
         })?;
         if is_complete {
-            let suspects = self.look_around(index, (Breadth::Folders, None))?;
-            if suspects.is_empty() {
-                return Ok(false);
-            }
-            self.reconcile_in(index, &suspects)?;
-            return Ok(true);
+            return self.search_home(index);
         }
         match find_log(self.disk(), self.home(), id) {
             Ok(found) => self.look_at(index, vec![found.path]).map(|rows| rows > 0),

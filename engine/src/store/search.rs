@@ -12,7 +12,7 @@ use super::examine::is_passing;
 use super::{Store, parallel};
 use crate::home::{LogFormat, LogPath};
 use crate::listing::{Coverage, ListQuery, MAX_PAGE_SIZE, Page, scan_list};
-use crate::log::OpenLog;
+use crate::log::{History, OpenLog, load_history};
 use crate::needle::RawNeedle;
 use crate::search::{
     OccurrencePage, OccurrenceQuery, SearchHit, SearchPage, SearchQuery, SearchRequest, find_in,
@@ -85,7 +85,7 @@ impl Store {
         let mut found = parallel::filter_map(self.disk(), &numbered, SHARE, |(at, thread)| {
             let found = match self.may_say(thread, raw) {
                 Ok(false) => return None,
-                Ok(true) => self.history(thread.thread_id),
+                Ok(true) => self.history_of(thread),
                 Err(why) => Err(why),
             };
             match found {
@@ -100,6 +100,21 @@ impl Store {
         });
         found.sort_unstable_by_key(|(at, _)| *at);
         found
+    }
+
+    /// The history of a thread that was listed just now: the index is not asked again where its log
+    /// lies, once for each hit.
+    fn history_of(&self, thread: &ThreadSummary) -> Result<History> {
+        let path = LogPath::new(thread.rollout_path.clone());
+        let known = path.and_then(|path| {
+            let format = LogFormat::of_file_name(path.file_name())?;
+            Some((self.home().log_file(&path), format))
+        });
+        match known.map(|(file, format)| load_history(self.disk(), &file, format)) {
+            Some(Err(why)) if has_vanished(&why) => self.history(thread.thread_id),
+            Some(loaded) => loaded,
+            None => self.history(thread.thread_id),
+        }
     }
 
     /// Whether the bytes of a thread's log, or of what it inherits, may say the term. What can't be

@@ -184,7 +184,10 @@ impl Store {
         let begin = begin_of(request, (&log, reading), bounds)?;
         let found = match request.direction() {
             Direction::Ascending => forwards(&log, (begin, bounds), (request, counts))?,
-            Direction::Descending => backwards(log, (begin, bounds), (request, counts))?,
+            Direction::Descending => {
+                let from = (begin, row.is_clean());
+                backwards(log, (from, bounds), (request, counts))?
+            }
         };
         Ok(match found {
             Attempt::More => Attempt::More,
@@ -280,10 +283,10 @@ fn forwards(
 
 fn backwards(
     log: OpenLog<'_>,
-    (begin, bounds): (Option<LogPosition>, Bounds),
+    (from, bounds): ((Option<LogPosition>, bool), Bounds),
     (request, counts): (&PagingRequest, impl Fn(&Record) -> Option<bool>),
 ) -> Result<Attempt<Vec<Found>>> {
-    let mut reader = ReverseReader::over(log, begin)?;
+    let mut reader = ReverseReader::over(log, from)?;
     let mut found = Vec::new();
     while found.len() <= request.limit()
         && let Some(event) = reader.next().transpose()?

@@ -158,7 +158,7 @@ impl Store {
     }
 
     /// The threads that anybody has open for writing.
-    fn open_threads(&self) -> Result<HashSet<ThreadId>> {
+    pub(super) fn open_threads(&self) -> Result<HashSet<ThreadId>> {
         let files = marks::read_all(self.disk(), self.home())?;
         let alive = files.into_iter().filter(|marks| marks.alive);
         Ok(alive

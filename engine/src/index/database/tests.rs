@@ -288,6 +288,33 @@ fn a_process_stopped_inside_of_a_transaction_delays_writers_by_the_bound_and_rea
     assert!(!path.with_extension("redb.damaged").exists());
 }
 
+/// While a process was stopped in a transaction, each question waited for the index as often as it
+/// had to do with it: a search once for each thread that it found and that had grown since, without
+/// any bound.
+#[test]
+fn a_wait_in_vain_is_not_repeated_at_once() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let vain = Vain::default();
+    let is_full = |vain: &Vain| vain.deadline(HOUR) > Instant::now() + HOUR / 2;
+    let busy = || Err::<(), _>(Fault::Busy);
+    assert!(is_full(&vain));
+    vain.learn(&busy(), HOUR);
+    assert!(!is_full(&vain));
+    // Those that follow wait briefly, and do not make it last longer.
+    let since = *unpoisoned(&vain.since);
+    vain.learn(&busy(), BRIEF);
+    assert_eq!(*unpoisoned(&vain.since), since);
+    assert!(!is_full(&vain));
+    // It was longer ago than it took.
+    assert!(vain.deadline(Duration::ZERO) <= Instant::now());
+    // The index was had again, whatever came of it.
+    vain.learn(&Err::<(), _>(Fault::Damaged("it".into())), BRIEF);
+    assert!(is_full(&vain));
+    vain.learn(&busy(), HOUR);
+    vain.learn(&Ok(()), BRIEF);
+    assert!(is_full(&vain));
+}
+
 #[test]
 fn a_process_killed_inside_of_a_transaction_blocks_nobody_and_leaves_nothing_of_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -12,7 +12,8 @@ use super::{LogContext, TestHome, bytes_of};
 use crate::home::LogFormat;
 use crate::log::inheriting::name_in;
 use crate::log::{
-    LogEvent, LogPosition, OpenLog, load_history, read_log, read_log_backwards, remove_inherited,
+    ForwardReader, LogEvent, LogPosition, OpenLog, load_history, read_log, read_log_backwards,
+    remove_inherited,
 };
 use crate::sample_home::{Sample, SampleHome, id, native_segment, response, user};
 
@@ -254,6 +255,49 @@ fn damage_inside_an_inherited_segment_costs_its_batch_alone() {
     let missing = missing_of(&events);
     assert_eq!(missing.len(), 1, "{missing:?}");
     assert_eq!((missing[0].0, missing[0].1), (2, 4));
+}
+
+/// The trailing length of the last frame that was inherited was damaged. What it led to was no frame
+/// and had not the checksum that was inherited, so that the segment was taken for another history
+/// from there on, and good batches before its last one were left out.
+#[test]
+fn a_damaged_last_length_costs_the_last_batch_alone() {
+    let place = SampleHome::new();
+    let (expected, paths) = fork_of_fork(&place);
+    let good = bytes_of(&place.file(&paths[0])).to_vec();
+    // The end of the batch that is inherited in part.
+    let end = native_segment(1, (0, 0), &batches("a", 3)).len();
+    for bit in 0..32 {
+        let mut bytes = good.clone();
+        bytes[end - 4 + bit / 8] ^= 1 << (bit % 8);
+        place.write(&paths[0], &bytes);
+        let events = check(&place);
+        let kept = [&expected[..4], &expected[5..]].concat();
+        assert_eq!(records_of(&events), kept, "bit {bit}");
+        let missing = missing_of(&events);
+        assert_eq!((missing.len(), missing[0].0, missing[0].1), (1, 4, 5));
+    }
+}
+
+/// A fork that has no batch of its own, since its maker died or its frames were damaged, ends where its
+/// own frames would begin. That offset was taken for one of the last inherited segment, and pages of
+/// items left out what lies behind it there.
+#[test]
+fn a_fork_without_a_batch_of_its_own_is_read_to_the_end_of_what_it_inherits() {
+    let place = SampleHome::new();
+    let (expected, _) = fork_of_fork(&place);
+    let own = native_segment(3, (2, 9), &[]);
+    for more in [&b""[..], b"torn"] {
+        place.write(PATH, &[&own, more].concat());
+        let log = OpenLog::open(&RealDisk, &place.file(PATH), LogFormat::Native).unwrap();
+        let mut scan = log.scan(None).unwrap();
+        assert_eq!(scan.by_ref().count(), 9);
+        let all = (log.first_position(), scan.position());
+        let mut reader = ForwardReader::between(&log, all, ByteLength::new(100)).unwrap();
+        let records = std::iter::from_fn(|| reader.next().unwrap());
+        let records: Vec<_> = records.map(|(record, _)| record).collect();
+        assert_eq!(records, expected[..9]);
+    }
 }
 
 /// A parent lost its last records in a power loss, before the fork's first sync, and went on with

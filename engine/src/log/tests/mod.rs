@@ -3,6 +3,7 @@
 mod faults;
 mod faulty_disk;
 mod forks;
+mod found;
 mod inherited;
 mod lines;
 mod model;

@@ -68,6 +68,52 @@ fn a_line_that_was_not_ended_and_is_written_on_is_read_again() {
     );
 }
 
+/// A log was written anew in its own file, longer than before, and a line ended just where the old one
+/// had ended: it was taken for one that had grown, and the thread was half the old log's and half the
+/// new one's. So was a native log into which a restored batch was put.
+#[test]
+fn a_file_that_was_written_anew_is_not_taken_for_one_that_has_grown() {
+    let place = SampleHome::new();
+    let anew = |word: &str| [vec![meta(1, "")], vec![user(word)], turn(word)].concat();
+    let whole = [anew("old"), turn("a"), turn("b")].concat();
+    let lines_of = |samples: &[Sample]| lines(samples);
+    let frames_of = |samples: &[Sample]| {
+        let batches: Vec<_> = samples.iter().map(|sample| vec![sample.clone()]).collect();
+        native(1, &batches)
+    };
+    let check = |name: &str, make: &dyn Fn(&[Sample]) -> Vec<u8>| {
+        let path = place.write(name, &make(&anew("old")));
+        let base = from_start(&place, &path).unwrap().thread;
+        place.write(name, &make(&[anew("new"), turn("c")].concat()));
+        let again = project(&RealDisk, &place.home(), &path, Some(base.clone())).unwrap();
+        assert_eq!(again, from_start(&place, &path).unwrap());
+        place.write(name, &make(&whole));
+        let grown = project(&RealDisk, &place.home(), &path, Some(base)).unwrap();
+        assert!(!grown.from_start, "{name}");
+        assert_eq!(grown.thread, from_start(&place, &path).unwrap().thread);
+    };
+    check("sessions/a.jsonl", &lines_of);
+    check("sessions/a.rlog", &frames_of);
+}
+
+/// A native log was changed in place, by a medium that gave other bytes back than it was given or by
+/// whoever mended it, and its row stayed what the bytes before had made it: only what a log has grown
+/// by was ever read again.
+#[test]
+fn a_native_log_that_changed_without_growing_is_read_again() {
+    let place = SampleHome::new();
+    let batches: Vec<_> = turn("a").into_iter().map(|sample| vec![sample]).collect();
+    let good = native(1, &batches);
+    let path = place.write("sessions/a.rlog", &good);
+    let base = from_start(&place, &path).unwrap().thread;
+    let mut damaged = good;
+    damaged[100] ^= 1;
+    place.write("sessions/a.rlog", &damaged);
+    let again = project(&RealDisk, &place.home(), &path, Some(base)).unwrap();
+    assert_eq!(again, from_start(&place, &path).unwrap());
+    assert_eq!(again.thread.summary.damaged_count, 1);
+}
+
 /// Projects `bytes` in two steps, cut at `cut`, and in one; both must agree.
 fn check_split(place: &SampleHome, name: &str, (bytes, cut): (&[u8], usize)) {
     let (before, after) = bytes.split_at(cut);

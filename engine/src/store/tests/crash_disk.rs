@@ -17,10 +17,23 @@ struct Change {
     before: Option<PathBuf>,
 }
 
+/// What comes once the changes are used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Nothing works any more.
+    Dead,
+    /// One change fails with this error of the system's, and all is well again.
+    FailOnce(i32),
+    /// Every change fails with this error.
+    Refuse(i32),
+}
+
 #[derive(Debug)]
 struct State {
-    /// How many changes of the disk are left before nothing works any more.
+    /// How many changes of the disk are left before that.
     left: usize,
+    then: Then,
+    has_links: bool,
     /// What a power loss may take back, in order.
     unsynced: Vec<Change>,
     kept: usize,
@@ -36,9 +49,15 @@ pub(super) struct CrashDisk {
 
 impl CrashDisk {
     pub(super) fn after(changes: usize) -> Self {
+        Self::with(changes, Then::Dead)
+    }
+
+    pub(super) fn with(changes: usize, then: Then) -> Self {
         Self {
             state: Arc::new(Mutex::new(State {
                 left: changes,
+                then,
+                has_links: true,
                 unsynced: Vec::new(),
                 kept: 0,
             })),
@@ -48,6 +67,12 @@ impl CrashDisk {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// A file system that has no hard links.
+    pub(super) fn without_links(self) -> Self {
+        self.state().has_links = false;
+        self
     }
 
     /// Whether it did not come to the crash.
@@ -76,16 +101,28 @@ impl CrashDisk {
     }
 
     fn check(&self) -> io::Result<()> {
-        match self.state().left {
-            0 => Err(io::Error::from_raw_os_error(5)),
+        let state = self.state();
+        match (state.left, state.then) {
+            (0, Then::Dead) => Err(io::Error::from_raw_os_error(5)),
             _ => Ok(()),
         }
     }
 
     fn change(&self) -> io::Result<()> {
         self.check()?;
-        self.state().left -= 1;
-        self.check()
+        let mut state = self.state();
+        state.left = state.left.saturating_sub(1);
+        if state.left > 0 {
+            return Ok(());
+        }
+        Err(io::Error::from_raw_os_error(match state.then {
+            Then::Dead => 5,
+            Then::Refuse(error) => error,
+            Then::FailOnce(error) => {
+                state.left = usize::MAX;
+                error
+            }
+        }))
     }
 
     /// Remembers what a name stands for.
@@ -143,6 +180,9 @@ impl Disk for CrashDisk {
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if !self.state().has_links {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         self.change()?;
         self.note(to);
         RealDisk.link(from, to)

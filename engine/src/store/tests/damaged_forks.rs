@@ -12,7 +12,7 @@ use super::home::WAIT;
 use crate::disk::RealDisk;
 use crate::home::{Home, LogFormat};
 use crate::listing::Direction::{Ascending, Descending};
-use crate::log::{LogEvent, NewThread, ThreadLog, read_log, read_log_backwards};
+use crate::log::{Damage, LogEvent, NewThread, ThreadLog, read_log, read_log_backwards};
 use crate::paging::{ItemDetail, ItemQuery, TurnQuery, model_context, page_items, page_turns};
 use crate::projection::turns_of;
 use crate::sample_home::*;
@@ -76,7 +76,7 @@ fn new(number: u8) -> NewThread {
     }
 }
 
-fn open(place: &SampleHome) -> Store {
+pub(super) fn open(place: &SampleHome) -> Store {
     let store = Store::open(StoreOptions::new(place.home().root())).unwrap();
     store.backfill(WAIT, &|_| ()).unwrap();
     store
@@ -89,7 +89,7 @@ fn append(log: &mut ThreadLog, batches: &[Vec<Sample>]) {
 }
 
 /// A chain of forks, each of the one before up to a record of it. Returns the last one's number.
-fn chain(store: &Store, links: &[(Vec<Vec<Sample>>, usize)]) -> u8 {
+pub(super) fn chain(store: &Store, links: &[(Vec<Vec<Sample>>, usize)]) -> u8 {
     let mut number = 1;
     let mut log = ThreadLog::create(store.log_context().clone(), new(number));
     for (batches, cut) in links {
@@ -134,7 +134,15 @@ fn check_coverage(events: &[LogEvent], intact: &[Record]) {
     assert_eq!(next, intact.len() as u64, "{events:?}");
 }
 
-fn check_pages(store: &Store, thread: ThreadId, records: &[Record]) {
+pub(super) fn damage_of(events: &[LogEvent]) -> Vec<Damage> {
+    let damage = events.iter().filter_map(|event| match event {
+        LogEvent::Damage(damage) => Some(damage.clone()),
+        LogEvent::Record(_) => None,
+    });
+    damage.collect()
+}
+
+pub(super) fn check_pages(store: &Store, thread: ThreadId, records: &[Record]) {
     for direction in [Ascending, Descending] {
         let mut query = ItemQuery {
             direction,
@@ -227,12 +235,7 @@ fn check(store: &Store, (number, knows_damage): (u8, bool), intact: &[Record]) {
     back.reverse();
     assert_eq!(back, events);
     let history = store.history(thread).unwrap();
-    let damage: Vec<_> = (events.iter())
-        .filter_map(|event| match event {
-            LogEvent::Damage(damage) => Some(damage.clone()),
-            LogEvent::Record(_) => None,
-        })
-        .collect();
+    let damage = damage_of(&events);
     assert_eq!(history.damage, damage);
     let report = store.verify().unwrap();
     let told = report.damaged.iter().find(|log| log.thread_id == thread);
@@ -261,7 +264,7 @@ fn check(store: &Store, (number, knows_damage): (u8, bool), intact: &[Record]) {
     assert!(found.hits.iter().any(|hit| hit.thread.thread_id == thread));
 }
 
-fn inherited_files(place: &SampleHome, number: u8) -> Vec<PathBuf> {
+pub(super) fn inherited_files(place: &SampleHome, number: u8) -> Vec<PathBuf> {
     let folder = place.file(&Home::inherited_dir(id(number)));
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()

@@ -11,7 +11,7 @@ use super::home::{TestHome, WAIT, thread};
 use super::hooked_disk::HookedDisk;
 use crate::Error;
 use crate::clock::ManualClock;
-use crate::index::Outcome;
+use crate::index::{Outcome, new_owner};
 use crate::listing::{Coverage, ListQuery};
 use crate::store::backfill::Lease;
 use crate::store::{Store, StoreOptions};
@@ -38,7 +38,10 @@ fn a_waiter_gets_an_error_in_time_and_takes_over_when_the_lease_ends() {
     let clock = Arc::new(ManualClock::new(UtcMicros::new(1_800_000_000_000_000)));
     let (stuck, waiter) = (store_at(&home, &clock), store_at(&home, &clock));
     let index = stuck.index.as_ref().unwrap();
-    let Lease::Mine(tenure) = stuck.claim_lease(index).unwrap() else {
+    let Lease::Mine(tenure) = stuck
+        .claim_lease(index, &new_owner(&stuck.process))
+        .unwrap()
+    else {
         panic!("nobody else has it");
     };
     let refused = waiter.backfill(Duration::from_millis(30), &|_| ());
@@ -75,7 +78,7 @@ fn the_owner_s_own_death_frees_the_lease_at_once() {
             let mut lease = txn_lease(txn)?;
             let mut process = store.process.clone();
             process.start_ticks += 1;
-            let owner = crate::index::new_owner(&process);
+            let owner = new_owner(&process);
             lease.epoch.0 += 1;
             lease.held = Some(crate::index::HeldLease {
                 owner,
@@ -126,12 +129,15 @@ fn a_backfill_writes_nothing_to_an_index_that_was_made_anew_meanwhile() {
     let home = home();
     let (one, other) = (home.store(), home.store());
     let index = one.index.as_ref().unwrap();
-    let Lease::Mine(tenure) = one.claim_lease(index).unwrap() else {
+    let Lease::Mine(tenure) = one.claim_lease(index, &new_owner(&one.process)).unwrap() else {
         panic!("nobody else has it");
     };
     let anew = other.index.as_ref().unwrap();
     anew.discard().unwrap();
-    assert!(matches!(other.claim_lease(anew), Ok(Lease::Mine(_))));
+    assert!(matches!(
+        other.claim_lease(anew, &new_owner(&other.process)),
+        Ok(Lease::Mine(_))
+    ));
     let late = one.write_leased(index, &tenure, |txn, state| {
         state.is_complete = true;
         txn.put_state(state)
@@ -150,7 +156,10 @@ fn a_store_s_second_backfill_waits_for_its_first() {
     let home = home();
     let store = home.store();
     let index = store.index.as_ref().unwrap();
-    assert!(matches!(store.claim_lease(index), Ok(Lease::Mine(_))));
+    assert!(matches!(
+        store.claim_lease(index, &new_owner(&store.process)),
+        Ok(Lease::Mine(_))
+    ));
     let refused = store.backfill(Duration::from_millis(30), &|_| ());
     assert!(
         matches!(refused, Err(Error::TimedOut { .. })),
@@ -180,7 +189,7 @@ fn a_lease_lasts_while_its_owner_walks_the_home() {
         }
         slow.advance_micros(9_000_000);
         assert!(matches!(
-            other.claim_lease(other.index.as_ref().unwrap()),
+            other.claim_lease(other.index.as_ref().unwrap(), &new_owner(&other.process)),
             Ok(Lease::Held(_))
         ));
     });

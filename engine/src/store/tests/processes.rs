@@ -265,6 +265,37 @@ fn a_process_stopped_in_a_transaction_keeps_nobody_from_the_answers() {
     assert!(!home.file("index.redb.damaged").exists());
 }
 
+/// Whoever waited for a home to be covered waited as long as was asked for a lease, and for a
+/// transaction only as long as any operation does: a process that was stopped for some seconds in
+/// the middle of one failed all that opened the home meanwhile.
+#[test]
+fn a_backfill_waits_for_a_transaction_as_long_as_for_a_lease() {
+    let home = TestHome::new();
+    home.put("sessions/a.jsonl", thread(2, 100));
+    let store = Store::open(StoreOptions {
+        index_patience: Duration::from_millis(30),
+        ..home.options()
+    })
+    .unwrap();
+    let mut other = Other::new(&home, "hold");
+    other.hear("holding");
+    let report = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| store.backfill(WAIT, &|_| ()));
+        for _ in 0..5 {
+            let refused = store.backfill(Duration::ZERO, &|_| ());
+            assert!(
+                matches!(refused, Err(Error::TimedOut { .. })),
+                "{refused:?}"
+            );
+        }
+        assert!(!waiting.is_finished());
+        other.tell();
+        waiting.join().unwrap()
+    });
+    assert_eq!(report.unwrap().projected, 1);
+    other.hear("released");
+}
+
 #[test]
 fn a_backfill_that_was_killed_is_gone_on_with_at_once() {
     let home = TestHome::new();

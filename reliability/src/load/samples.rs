@@ -1,0 +1,107 @@
+//! What the process takes of the machine, looked at again and again, and whether it levels off.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How much more resident memory the last third of the samples may have than the middle third.
+pub const MAX_GROWTH: f64 = 0.15;
+
+/// Growth of fewer bytes than this is noise of the allocator.
+pub const NOISE_BYTES: u64 = 16 << 20;
+
+/// One look.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// Since the threads were live.
+    pub at: Duration,
+    /// Resident memory in bytes.
+    pub rss: u64,
+    /// Open file handles of the process.
+    pub handles: usize,
+    /// Live threads.
+    pub live: usize,
+    /// Acknowledged batches in a second, since the sample before.
+    pub appends_per_second: f64,
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:>5.0} s  {:>6.1} MB  {:>4} handles  {:>6} live  {:>7.0} appends/s",
+            self.at.as_secs_f64(),
+            self.rss as f64 / 1e6,
+            self.handles,
+            self.live,
+            self.appends_per_second,
+        )
+    }
+}
+
+/// Resident memory of this process in bytes, and its open file handles.
+#[must_use]
+pub fn memory_and_handles() -> (u64, usize) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|value| value.trim().strip_suffix(" kB"))
+        .and_then(|value| value.trim().parse::<u64>().ok());
+    // Less the handle that lists them.
+    let handles = std::fs::read_dir("/proc/self/fd").unwrap().count() - 1;
+    (kilobytes.unwrap() * 1024, handles)
+}
+
+/// What is wrong with a run's samples: nothing, when memory and handles have levelled off below
+/// the limit.
+#[must_use]
+pub fn not_level(samples: &[Sample], max_handles: usize) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let most = samples.iter().map(|sample| sample.handles).max();
+    if most.is_some_and(|most| most >= max_handles) {
+        wrong.push(format!("{most:?} handles were open, of {max_handles}"));
+    }
+    let third = samples.len() / 3;
+    if third == 0 {
+        return wrong;
+    }
+    let middle = median(&samples[third..2 * third]);
+    let last = median(&samples[samples.len() - third..]);
+    if last > middle + NOISE_BYTES && last as f64 > middle as f64 * (1.0 + MAX_GROWTH) {
+        wrong.push(format!("memory grows: {middle} bytes, then {last}"));
+    }
+    wrong
+}
+
+fn median(samples: &[Sample]) -> u64 {
+    let mut sizes: Vec<u64> = samples.iter().map(|sample| sample.rss).collect();
+    sizes.sort_unstable();
+    sizes[sizes.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(megabytes: impl Iterator<Item = u64>) -> Vec<Sample> {
+        let sample = |mb: u64| Sample {
+            at: Duration::ZERO,
+            rss: mb << 20,
+            handles: 300,
+            live: 1,
+            appends_per_second: 1.0,
+        };
+        megabytes.map(sample).collect()
+    }
+
+    #[test]
+    fn memory_that_grows_all_the_time_is_told_from_memory_that_levels_off() {
+        assert!(not_level(&samples((0..30).map(|_| 200)), 1024).is_empty());
+        assert!(not_level(&samples((1..31).map(|at| at.min(10) * 20)), 1024).is_empty());
+        assert_eq!(
+            not_level(&samples((1..31).map(|at| at * 20)), 1024).len(),
+            1
+        );
+        assert_eq!(not_level(&samples((0..30).map(|_| 200)), 300).len(), 1);
+    }
+}
