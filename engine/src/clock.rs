@@ -1,8 +1,9 @@
 //! The clock: one of the two seams (the other is [`crate::disk`]).
 
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use selvedge_codec::UtcMicros;
 
@@ -10,6 +11,13 @@ use selvedge_codec::UtcMicros;
 pub trait Clock: Debug + Send + Sync + 'static {
     /// UTC now.
     fn now(&self) -> UtcMicros;
+
+    /// How long it is since some moment of this process's life, which stays the same. It never goes
+    /// back, whatever happens to UTC time.
+    fn elapsed(&self) -> Duration {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        BEGAN.get_or_init(Instant::now).elapsed()
+    }
 }
 
 /// The machine's clock.
@@ -27,30 +35,63 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that a test sets.
+/// A clock that a test sets. What it is set forward by has elapsed.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now: AtomicI64,
+    elapsed_micros: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub fn new(now: UtcMicros) -> Self {
-        Self(AtomicI64::new(now.get()))
+        Self {
+            now: AtomicI64::new(now.get()),
+            elapsed_micros: AtomicU64::new(0),
+        }
     }
 
     /// Sets the clock.
     pub fn set(&self, now: UtcMicros) {
-        self.0.store(now.get(), Ordering::SeqCst);
+        let before = self.now.swap(now.get(), Ordering::SeqCst);
+        self.pass(now.get().saturating_sub(before));
     }
 
     /// Moves the clock by `micros`, which may be negative.
     pub fn advance_micros(&self, micros: i64) {
-        self.0.fetch_add(micros, Ordering::SeqCst);
+        self.now.fetch_add(micros, Ordering::SeqCst);
+        self.pass(micros);
+    }
+
+    fn pass(&self, micros: i64) {
+        if let Ok(micros) = u64::try_from(micros) {
+            self.elapsed_micros.fetch_add(micros, Ordering::SeqCst);
+        }
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> UtcMicros {
-        UtcMicros::new(self.0.load(Ordering::SeqCst))
+        UtcMicros::new(self.now.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_micros(self.elapsed_micros.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_take_back_what_has_elapsed() {
+        let clock = ManualClock::new(UtcMicros::new(5));
+        clock.advance_micros(3);
+        clock.advance_micros(-7);
+        clock.set(UtcMicros::new(11));
+        assert_eq!(clock.now(), UtcMicros::new(11));
+        assert_eq!(clock.elapsed(), Duration::from_micros(13));
     }
 }

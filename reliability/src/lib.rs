@@ -3,5 +3,6 @@
 
 pub mod crashes;
 pub mod load;
+pub mod model;
 pub mod processes;
 pub mod worker;

@@ -149,6 +149,7 @@ impl Actor for Registry {
     ) -> std::result::Result<Option<Signal<Self>>, Infallible> {
         loop {
             tokio::select! {
+                biased;
                 Some(ended) = self.tasks.join_next_with_id() => self.on_event(ended),
                 signal = mailbox.recv() => return Ok(signal),
             }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::time::Instant;
+use std::time::Duration;
 
 use super::memory::{Fresh, KnownDir, KnownLog, Memory, Remembered};
 use super::{Store, Suspect, parallel};
@@ -63,8 +63,8 @@ impl Store {
         index: &Database,
         (breadth, filter): (Breadth, Option<&ThreadFilter>),
     ) -> Result<Vec<Suspect>, Fault> {
-        let began = Instant::now();
-        let asked = self.ask(breadth)?;
+        let began = self.context.clock.elapsed();
+        let asked = self.ask(breadth, began)?;
         let news = index.read(|txn| {
             let Some(state) = txn.state()? else {
                 return Ok(None);
@@ -117,7 +117,7 @@ impl Store {
     }
 
     /// Reads the marks, and decides what is looked at.
-    fn ask(&self, breadth: Breadth) -> Result<Asked, Fault> {
+    fn ask(&self, breadth: Breadth, now: Duration) -> Result<Asked, Fault> {
         let own = self.context.marks.file();
         let mut memory = self.memory();
         let known = std::mem::take(&mut memory.marks);
@@ -130,13 +130,13 @@ impl Store {
             .map(|(_, path)| path.clone())
             .collect();
         let is_due =
-            open.len() <= MANY_OPEN || memory.may_look_at_open() || breadth == Breadth::LogsNow;
+            open.len() <= MANY_OPEN || memory.may_look_at_open(now) || breadth == Breadth::LogsNow;
         Ok(Asked {
             open: if is_due { open } else { Vec::new() },
             remembered: memory.remembered(),
             sweep: match breadth {
                 Breadth::Folders => false,
-                Breadth::Logs => memory.may_sweep(),
+                Breadth::Logs => memory.may_sweep(now),
                 Breadth::LogsNow => true,
             },
         })

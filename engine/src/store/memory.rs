@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use selvedge_codec::ThreadId;
 
@@ -83,12 +83,12 @@ pub(super) struct Memory {
     has_swept_all: bool,
     pub(super) marks: Vec<OpenMarkFile>,
     /// Since when the logs need not be swept again.
-    swept: Option<Instant>,
+    swept: Option<Duration>,
     /// What sweeps found and nobody has taken in yet: it is told to every listing until then, which
     /// may come before the one that swept has had it taken in.
     unsettled: BTreeSet<LogPath>,
     /// The same for the logs that other processes have open, where they are many.
-    looked_at_open: Option<Instant>,
+    looked_at_open: Option<Duration>,
 }
 
 impl Memory {
@@ -130,11 +130,10 @@ impl Memory {
     }
 
     /// Whether it is time to look at many open logs; if it is, the time begins anew.
-    pub(super) fn may_look_at_open(&mut self) -> bool {
-        let now = Instant::now();
+    pub(super) fn may_look_at_open(&mut self, now: Duration) -> bool {
         let is_due = self
             .looked_at_open
-            .is_none_or(|looked| now.duration_since(looked) >= SWEEP_INTERVAL);
+            .is_none_or(|looked| now.saturating_sub(looked) >= SWEEP_INTERVAL);
         if is_due {
             self.looked_at_open = Some(now);
         }
@@ -142,9 +141,9 @@ impl Memory {
     }
 
     /// Whether it is time for a sweep.
-    pub(super) fn may_sweep(&self) -> bool {
+    pub(super) fn may_sweep(&self, now: Duration) -> bool {
         self.swept
-            .is_none_or(|swept| swept.elapsed() >= SWEEP_INTERVAL)
+            .is_none_or(|swept| now.saturating_sub(swept) >= SWEEP_INTERVAL)
     }
 
     /// The logs that need no more than one sweep.
@@ -160,7 +159,7 @@ impl Memory {
         self.remembered.lines_epoch = None;
     }
 
-    pub(super) fn note_sweep(&mut self, began: Instant, found: &[Suspect]) {
+    pub(super) fn note_sweep(&mut self, began: Duration, found: &[Suspect]) {
         self.swept = Some(began);
         self.unsettled = logs_among(found).cloned().collect();
     }
