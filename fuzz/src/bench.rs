@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use selvedge_codec::{Item, Record, ThreadId, UtcMicros};
+use selvedge_codec::{Item, Ordinal, Record, ThreadId, UtcMicros};
 use selvedge_engine::clock::ManualClock;
 use selvedge_engine::disk::Disk;
 use selvedge_engine::disk::simulated::SimulatedDisk;
@@ -104,6 +104,13 @@ impl Bench {
             })
             .collect();
         records.reverse();
+        if format == LogFormat::Native {
+            // Where records lie twice, and the first of them is damaged, a walk from the tail gives
+            // the second, which a scan has to pass over.
+            records.retain(|record| {
+                history.records.contains(record) || !is_missing(&history, record.ordinal)
+            });
+        }
         assert_eq!(records, history.records, "backwards and forwards differ");
         Ok(history)
     }
@@ -140,6 +147,13 @@ impl Bench {
         let report = indexed.verify().expect("a home in memory is verified");
         assert_eq!(report.differences, []);
     }
+}
+
+fn is_missing(history: &History, ordinal: Ordinal) -> bool {
+    let damage = history.damage.iter();
+    damage
+        .map(|damage| damage.first_ordinal..damage.next_ordinal)
+        .any(|missing| missing.contains(&ordinal))
 }
 
 impl Default for Bench {
