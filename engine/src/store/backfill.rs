@@ -297,6 +297,7 @@ impl Store {
     ) -> Result<Result<u64, Fenced>, Fault> {
         let began = Instant::now();
         self.take_names_in(index)?;
+        self.clear_up(index)?;
         let plan = self.keeping_lease(index, tenure, || {
             let looked = self.context.clock.now();
             let found = walk(self.disk(), self.home())?;

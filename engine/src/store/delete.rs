@@ -20,6 +20,18 @@ use crate::listing::{forget_name, walk};
 use crate::log::{remove_inherited, repairs};
 use crate::{Error, Result};
 
+/// A mark of a thread that is taken back when this is dropped.
+struct Marked<'a> {
+    store: &'a Store,
+    id: ThreadId,
+}
+
+impl Drop for Marked<'_> {
+    fn drop(&mut self) {
+        self.store.context.marks.unmark(self.id);
+    }
+}
+
 impl Store {
     /// Deletes a thread for good: its logs wherever they lie, what recovery and repairs kept of them, the history
     /// that it inherited, its name beside the logs and its rows. A thread that is not there (any more) is no error, and what an
@@ -33,6 +45,7 @@ impl Store {
         if logs.readable.is_empty() && logs.unreadable.is_empty() {
             self.finish_removal(id)?;
         }
+        let _mark = self.mark_for_removal(id, &logs);
         self.remove_logs(id, &logs)?;
         self.forget_seeds_of(id);
         remove_inherited(&self.context, id)?;
@@ -55,6 +68,16 @@ impl Store {
             .parent()
             .filter(|dir| self.disk().stat(dir).is_ok());
         self.sync_dirs(above.into_iter().chain([self.home().root()]))
+    }
+
+    /// Marks a thread with a history of its own, so that whoever comes after a deletion that was cut
+    /// short removes that history too: see [`super::aftermath`]. Without room for a mark it stays.
+    fn mark_for_removal(&self, id: ThreadId, logs: &ThreadLogs) -> Option<Marked<'_>> {
+        let path = logs.readable.first()?;
+        let inherited = self.home().resolve(&Home::inherited_dir(id));
+        self.disk().stat(&inherited).ok()?;
+        let marked = self.context.marks.mark(id, path);
+        marked.ok().map(|()| Marked { store: self, id })
     }
 
     fn remove_logs(&self, id: ThreadId, logs: &ThreadLogs) -> Result<()> {

@@ -51,7 +51,7 @@ pub(super) struct Seed {
 }
 
 /// Whether the home has a log of a thread, which only the logs tell.
-fn has_log(context: &LogContext, id: ThreadId) -> Result<bool> {
+pub(super) fn has_log(context: &LogContext, id: ThreadId) -> Result<bool> {
     match find_log(&*context.disk, &context.home, id) {
         Ok(_) => Ok(true),
         Err(Error::ThreadNotFound { .. }) => Ok(false),

@@ -189,6 +189,7 @@ impl Store {
                 Suspect::Log(path) => paths.push(path.clone()),
                 Suspect::Folder(dir) => dirs.push(dir.clone()),
                 Suspect::DeadWriter(marks) => {
+                    self.clear_up_after(index, marks)?;
                     paths.extend(marks.threads.iter().map(|(_, path)| path.clone()));
                     dead.push(marks);
                 }

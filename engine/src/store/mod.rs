@@ -3,6 +3,7 @@
 //!
 //! All methods block, and none waits without a bound for another process.
 
+mod aftermath;
 mod archive;
 mod around;
 mod backfill;

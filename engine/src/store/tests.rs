@@ -4,6 +4,7 @@
     reason = "tests change homes behind the engine's back"
 )]
 
+mod aftermath;
 mod by_path;
 mod counting_disk;
 mod crash_disk;
