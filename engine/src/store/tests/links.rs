@@ -12,7 +12,7 @@ use crate::disk::RealDisk;
 use crate::home::{Home, LogFormat, LogPath};
 use crate::listing::{ListQuery, ThreadFilter};
 use crate::log::{NewThread, ThreadLog};
-use crate::store::{ForkSource, IndexUse, Store, StoreOptions, import_sources};
+use crate::store::{ForkSource, IndexUse, RepairOptions, Store, StoreOptions, import_sources};
 use crate::thread::ForkPoint;
 
 const STARTED: &str = "2026-03-04T00:01:40Z";
@@ -122,7 +122,7 @@ fn remove(path: &Path) {
 }
 
 /// A home with a thread of each kind: 1 native, 2 in JSON lines, 3 compressed, 4 archived, 5 a fork
-/// of the first, 6 native with a torn tail.
+/// of the first, 6 native with a torn tail, 8 with damage.
 fn full_home() -> TestHome {
     let home = TestHome::new();
     let named =
@@ -142,6 +142,11 @@ fn full_home() -> TestHome {
     fork(&store, 1, 5).unwrap();
     start(&store, 6).unwrap();
     home.append(native_log(6).as_str(), "half a frame");
+    start(&store, 8).unwrap();
+    let damaged = home.file(native_log(8).as_str());
+    let mut bytes = fs::read(&damaged).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&damaged, bytes).unwrap();
     store.backfill(WAIT, &|_| ()).unwrap();
     store.close().unwrap();
     home
@@ -187,6 +192,8 @@ fn do_all(home: &TestHome, store: &Store) -> Vec<String> {
             .map(|imported| imported.path.to_string()));
     }
     see(store.verify().map(|report| format!("{report:?}")));
+    let options = RepairOptions::default();
+    see(store.repair(options).map(|report| format!("{report:?}")));
     for number in 1..=30 {
         see(store.delete(id(number)).map(done));
     }
@@ -209,6 +216,7 @@ fn nothing_is_reached_through_a_link_in_the_home() {
         "sessions/2026/03/04",
         "archived_sessions",
         "inherited",
+        "damaged",
         &Home::inherited_dir(id(5)),
         ".selvedge",
         ".selvedge/locks",
@@ -332,6 +340,12 @@ fn what_is_made_in_a_home_is_its_owner_s_alone() {
         store.import(&source).unwrap();
     }
     store.delete(id(4)).unwrap();
+    // Damaged, and repaired.
+    let mut bytes = fs::read(&torn).unwrap();
+    let at = bytes.len() - 60;
+    bytes[at] ^= 1;
+    fs::write(&torn, bytes).unwrap();
+    store.repair(RepairOptions::default()).unwrap();
     // With somebody at it, locks and marks are there too.
     let mut live = ThreadLog::create(store.log_context().clone(), new(7));
     live.append(words()).unwrap();
@@ -352,6 +366,7 @@ fn what_is_made_in_a_home_is_its_owner_s_alone() {
         ".selvedge/",
         "session_index",
         "archived_sessions/",
+        "damaged/",
         ".marks",
     ] {
         assert!(has(part), "{part} is missing in {modes:?}");
