@@ -125,12 +125,14 @@ impl Store {
             self.home().log_file(&log.from),
             self.home().log_file(&log.to),
         );
-        let to_sync = self.make_folders(&log.to)?;
+        // A log must not be moved to where a power loss would not let it be found.
+        let folders = self.make_folders(&log.to)?;
+        self.sync_dirs(folders)?;
         if way == Way::Free {
             disk.rename(&from, &to)
                 .map_err(|error| Error::io("rename", &from, error))?;
         }
-        self.sync_dirs(&to_sync)?;
+        self.sync_dirs(to.parent())?;
         if way == Way::Arrived {
             disk.remove(&from)
                 .map_err(|error| Error::io("remove", &from, error))?;
@@ -138,10 +140,10 @@ impl Store {
         self.sync_dirs(from.parent())
     }
 
-    /// Makes the folders above a path, and tells what to sync once something is there: from the
-    /// path's own folder up.
+    /// Makes the folders above a path, and tells what to sync for them to stay.
     fn make_folders(&self, path: &LogPath) -> Result<Vec<PathBuf>> {
-        let mut dirs = vec![self.home().root().to_path_buf()];
+        let mut above = self.home().root().to_path_buf();
+        let mut dirs = Vec::new();
         let folders = path.parent();
         let ends = folders.match_indices('/').map(|(at, _)| at);
         for end in ends.chain([folders.len()]) {
@@ -149,7 +151,7 @@ impl Store {
             self.disk()
                 .create_dir(&dir)
                 .map_err(|error| Error::io("make", &dir, error))?;
-            dirs.push(dir);
+            dirs.push(std::mem::replace(&mut above, dir));
         }
         dirs.reverse();
         Ok(dirs)

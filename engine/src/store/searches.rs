@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Store;
 use super::around::Breadth;
-use crate::index::{Database, Fault};
+use crate::index::{Database, Fault, Tables};
 
 /// The searches of one store, numbered from 1 as they begin.
 #[derive(Debug, Default)]
@@ -59,7 +59,10 @@ impl Store {
     /// something new.
     pub(super) fn search_home(&self, index: &Database) -> Result<bool, Fault> {
         self.searches.once(&|| {
-            let suspects = self.look_around(index, (Breadth::Folders, None))?;
+            let mut suspects = self.look_around(index, (Breadth::Folders, None))?;
+            // What the disk refused once may hold it.
+            let failures = index.read(|txn| txn.failures())?;
+            suspects.extend(self.changed_failures(failures));
             if suspects.is_empty() {
                 return Ok(false);
             }
