@@ -2,6 +2,7 @@
 //! `RELIABILITY.md` promises; the tests run them small.
 
 pub mod crashes;
+pub mod limits;
 pub mod load;
 pub mod model;
 pub mod processes;

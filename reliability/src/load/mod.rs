@@ -161,7 +161,7 @@ fn begin(field: &Field, options: &LoadOptions, writers: Vec<Writer>) -> JoinSet<
             Vec::new()
         });
     }
-    let intruding = intrude(field.clone(), options.seed, Duration::from_millis(50));
+    let intruding = intrude(field.clone(), options.seed, Duration::from_millis(500));
     working.spawn(async move {
         intruding.await;
         Vec::new()

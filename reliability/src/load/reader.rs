@@ -157,7 +157,7 @@ impl Reader {
         let subscribing = store.subscribe(id, Ordinal::ZERO);
         let mut subscription = watch.ask("subscribe", subscribing).await?;
         for _ in 0..self.random.u8(0..50) {
-            let next = tokio::time::timeout(Duration::from_millis(20), subscription.next());
+            let next = tokio::time::timeout(Duration::from_millis(500), subscription.next());
             match next.await {
                 Ok(Ok(Some(_))) => watch.events.fetch_add(1, SeqCst),
                 Ok(Err(error)) => return Err(watch.judge("follow", &error)),
