@@ -85,6 +85,8 @@ struct Thread {
     next_number: u32,
     /// A deletion has begun: all of it may be gone.
     may_be_gone: bool,
+    /// It begins with another one's history.
+    is_fork: bool,
     /// What archiving has acknowledged; `None` when it was cut short.
     archived: Option<bool>,
 }
@@ -272,6 +274,7 @@ impl World {
         };
         let thread = Thread {
             batches: self.threads[&parent].batches.clone(),
+            is_fork: true,
             archived: Some(false),
             ..Thread::default()
         };
@@ -396,6 +399,12 @@ impl World {
             false => thread.is_made.then_some(thread.batches.len()),
         };
         let found = match self.store.history(id(number)) {
+            // It was never synced. Once the parent's file goes on otherwise, it may show some of that,
+            // beside the damage.
+            Ok(history) if must_be.is_none() && thread.is_fork && !history.damage.is_empty() => {
+                self.threads.remove(&number);
+                return;
+            }
             Ok(history) => batches_of(&history),
             Err(error) => {
                 let is_gone = matches!(error, Error::ThreadNotFound { .. });
