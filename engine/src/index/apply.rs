@@ -95,6 +95,8 @@ struct Taking<'a, 'txn> {
     orphans: BTreeSet<ThreadId>,
     applied: Applied,
     touched_lines: bool,
+    /// The number of the running boot.
+    boot: u64,
 }
 
 /// Takes a batch in. `state` is the one that is written; its epochs move on.
@@ -111,6 +113,7 @@ pub(crate) fn apply(
         orphans: BTreeSet::new(),
         applied: Applied::default(),
         touched_lines: false,
+        boot: state.boot,
     };
     for path in &batch.gone {
         taking.lose(path)?;
@@ -175,9 +178,8 @@ impl Taking<'_, '_> {
         } = found;
         let thread = &projection.thread;
         let id = thread.summary.thread_id;
-        if let Some(entry) = self.txn.path(path)?
-            && entry.thread_id != id
-        {
+        let entry = self.txn.path(path)?;
+        if entry.is_some_and(|entry| entry.thread_id != id) {
             self.lose(path)?;
         }
         let known = self.txn.thread(id)?;
@@ -194,6 +196,11 @@ impl Taking<'_, '_> {
         let entry = PathRow {
             thread_id: id,
             look,
+            boot: match entry {
+                // It has not changed since an earlier boot, and all of it was read again.
+                Some(entry) if entry.look == look && entry.boot != self.boot => 0,
+                _ => self.boot,
+            },
         };
         self.txn.put_path(path, &entry)?;
         self.touched_lines |= is_foreign(path);
@@ -225,12 +232,14 @@ impl Taking<'_, '_> {
             self.applied.again.extend([from.clone(), path.clone()]);
             return Ok(());
         }
+        let boot = self.txn.path(from)?.map_or(self.boot, |entry| entry.boot);
         self.txn.remove_path(from)?;
         self.txn.remove_failure(from.as_str())?;
         self.txn.remove_failure(path.as_str())?;
         let entry = PathRow {
             thread_id: id,
             look: Look::from(&thread.checkpoint),
+            boot,
         };
         self.txn.put_path(path, &entry)?;
         self.touched_lines |= is_foreign(path);

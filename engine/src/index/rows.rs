@@ -21,7 +21,7 @@ use crate::projection::{Checkpoint, ProjectedThread};
 use crate::thread::ThreadSummary;
 
 /// The version of every struct below.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 const PREFIX_BYTES: usize = 5;
 /// Without a limit a few damaged bytes could ask for all memory. No row comes near this one.
 const LIMIT: usize = 16 << 20;
@@ -133,6 +133,9 @@ impl ThreadRow {
 pub(crate) struct PathRow {
     pub(crate) thread_id: ThreadId,
     pub(crate) look: Look,
+    /// The number of the boot in which it was last found changed; 0 once a later boot has read the
+    /// same of it, which was on the medium then.
+    pub(crate) boot: u64,
 }
 
 /// A folder whose logs are all in the table of paths, or in that of failures, as of this look.
@@ -187,8 +190,13 @@ pub(crate) struct HeldLease {
 pub(crate) struct StateRow {
     /// Made anew with each index: what is kept in memory of another one is void.
     pub(crate) birth: ThreadId,
-    /// The boot in which everything was last looked at.
+    /// The boot in which the index was written to last.
     pub(crate) boot_id: String,
+    /// Its number.
+    pub(crate) boot: u64,
+    /// The last boot in which everything was looked at: what was found changed in those before it was
+    /// read again in it.
+    pub(crate) settled_boot: u64,
     /// The index's own file: a copy that was put in its place knows nothing of what happened in
     /// between.
     pub(crate) inode: u64,
@@ -205,6 +213,29 @@ pub(crate) struct StateRow {
     pub(crate) dirs_epoch: u64,
     /// The latest backfill that read a log or more.
     pub(crate) last_backfill: Option<LastBackfill>,
+}
+
+impl StateRow {
+    /// Notes in which boot the index is written to.
+    pub(crate) fn enter_boot(&mut self, boot_id: &str) {
+        if self.boot_id != boot_id {
+            boot_id.clone_into(&mut self.boot_id);
+            self.boot = self.boot.saturating_add(1);
+            self.is_complete = false;
+        }
+    }
+
+    /// Whether what was read of a file in the boot of this number may be lost, although the file looks
+    /// as it did then: its last bytes may never have come to the medium before the power failed.
+    pub(crate) fn doubts(&self, boot: u64, running: &str) -> bool {
+        let is_of_this_boot = self.boot_id == running && self.boot == boot;
+        !is_of_this_boot && boot >= self.settled_boot
+    }
+
+    /// The same of a file that could not be read, whenever that was.
+    pub(crate) fn doubts_failures(&self, running: &str) -> bool {
+        self.boot_id != running || self.settled_boot < self.boot
+    }
 }
 
 /// How a backfill went.

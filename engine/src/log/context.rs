@@ -1,6 +1,7 @@
 //! What every log of a store shares.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,7 +59,7 @@ pub(super) struct NewEntries {
     pub(super) is_doubtful: bool,
     /// The folders to sync, from the file's own up.
     pub(super) to_sync: Vec<PathBuf>,
-    /// The folders that are durable afterwards, below the home.
+    /// The folders that are durable afterwards, below the home; an empty path is the home itself.
     pub(super) proven: Vec<String>,
 }
 
@@ -79,6 +80,13 @@ impl NewEntries {
     }
 }
 
+/// The folder that a home lies in, as seen from there.
+const ABOVE: &str = "..";
+
+fn is_forbidden(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
 impl DurableDirs {
     fn known(&self) -> MutexGuard<'_, HashSet<String>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -93,6 +101,11 @@ impl DurableDirs {
             proven: Vec::new(),
         };
         let mut parent = context.home.root().to_path_buf();
+        if !self.known().contains("") {
+            // The home may be a link: what it leads to has its name there.
+            entries.to_sync.push(parent.join(ABOVE));
+            entries.proven.push(String::new());
+        }
         let parents = path.parent();
         let ends = parents.match_indices('/').map(|(at, _)| at);
         for end in ends.chain([parents.len()]) {
@@ -133,8 +146,13 @@ impl DurableDirs {
     /// Makes new entries durable.
     pub(super) fn sync(&self, disk: &dyn Disk, entries: &NewEntries) -> Result<()> {
         for dir in &entries.to_sync {
-            disk.sync_dir(dir)
-                .map_err(|error| Error::io("sync", dir, error))?;
+            match disk.sync_dir(dir) {
+                // A home that others made for us is theirs to make durable.
+                Err(error) if is_forbidden(&error) && dir.ends_with(ABOVE) => {
+                    tracing::debug!(%error, "the home's own entry can't be synced");
+                }
+                synced => synced.map_err(|error| Error::io("sync", dir, error))?,
+            }
         }
         self.known().extend(entries.proven.iter().cloned());
         Ok(())

@@ -205,18 +205,21 @@ pub(super) fn open_part<'d>(
     if header.segment != part.segment || header.first_ordinal < part.first_ordinal {
         return Ok(Err(CodecError::SegmentReplaced));
     }
-    let mut is_replaced = false;
-    if let Some((start, checksum)) = last_frame(&log, name.end)?
-        && checksum != name.last_frame
-    {
-        is_replaced = true;
-        log.limit(ByteLength::new(start.get()));
-    }
-    Ok(Ok(OpenPart {
+    let mut open = OpenPart {
         log,
         header,
-        is_replaced,
-    }))
+        is_replaced: false,
+    };
+    let other = match last_frame(&open.log, name.end)? {
+        Some((_, checksum)) if checksum == name.last_frame => None,
+        Some((start, _)) => Some(start),
+        None => open.batch_ending_elsewhere(part)?,
+    };
+    if let Some(start) = other {
+        open.is_replaced = true;
+        open.log.limit(ByteLength::new(start.get()));
+    }
+    Ok(Ok(open))
 }
 
 /// Where the frame begins that ends at `end` of a segment, and its checksum, as its bytes say;
@@ -335,6 +338,21 @@ impl OpenPart<'_> {
         })
     }
 
+    /// Where no frame ends where the inherited ones did: where the batch begins that has the last
+    /// inherited ordinal all the same. It is another one.
+    fn batch_ending_elsewhere(&self, part: &Part) -> Result<Option<ByteOffset>> {
+        let start = self.first_position(part);
+        let bytes = self.log.read(start.offset, self.log.stat().len)?;
+        let mut frames = self.frames(bytes, start);
+        while let Some(event) = frames.next() {
+            let last = part.next_ordinal;
+            if matches!(event, ScanEvent::Record(record) if record.ordinal.next() >= last) {
+                return Ok(Some(frames.batch_start()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads the frames in so many bytes from `from` on.
     pub(super) fn piece(&self, from: LogPosition, length: ByteLength) -> Result<segment::Scan> {
         self.log.frames_at(self.seed(), (from, length))
@@ -436,48 +454,5 @@ impl Iterator for InheritedScan {
             self.0.pop_front();
         }
         None
-    }
-}
-
-/// Removes what a thread inherits; nothing of it may be left that needs it. Nothing to remove is
-/// fine, so that a removal that was cut short can be asked for again. What somebody else has put
-/// into the folder stays, and the folder with it.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn remove_inherited(context: &LogContext, thread_id: ThreadId) -> Result<()> {
-    let disk = &*context.disk;
-    let dir = context.home.resolve(&Home::inherited_dir(thread_id));
-    match disk.stat(&dir) {
-        Ok(stat) if stat.kind == FileKind::Directory => {}
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
-        Err(error) => {
-            return gone(Err(error)).map_err(|error| Error::io("look at", &dir, error));
-        }
-    }
-    for path in files(disk, &dir)? {
-        gone(disk.remove(&path)).map_err(|error| Error::io("remove", &path, error))?;
-    }
-    match gone(disk.remove_dir(&dir)) {
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-            tracing::debug!(dir = %dir.display(), "something else lies among inherited segments");
-            return disk
-                .sync_dir(&dir)
-                .map_err(|error| Error::io("sync", &dir, error));
-        }
-        removed => removed.map_err(|error| Error::io("remove", &dir, error))?,
-    }
-    if let Some(above) = dir.parent() {
-        let synced = disk.sync_dir(above);
-        synced.map_err(|error| Error::io("sync", above, error))?;
-    }
-    Ok(())
-}
-
-fn gone(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
     }
 }

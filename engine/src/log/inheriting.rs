@@ -84,14 +84,7 @@ pub(super) fn make(
     thread_id: ThreadId,
     inheritance: &Inheritance,
 ) -> Result<NewEntries> {
-    let folder = Home::inherited_dir(thread_id);
-    let dir = context.home.resolve(&folder);
-    // `make_for` makes the folders above a file; which file does not matter.
-    let path = LogPath::new(format!("{folder}/segment"));
-    let Some(path) = path else {
-        return Err(InvalidRequest::NotALogOfTheHome(dir).into());
-    };
-    let mut entries = context.dirs.make_for(context, &path)?;
+    let (dir, mut entries) = make_folder(context, thread_id)?;
     let made = fill(context, &dir, inheritance);
     match made {
         Ok(files) => entries.inherited = files,
@@ -103,9 +96,28 @@ pub(super) fn make(
     Ok(entries)
 }
 
+fn make_folder(context: &LogContext, thread_id: ThreadId) -> Result<(PathBuf, NewEntries)> {
+    let folder = Home::inherited_dir(thread_id);
+    let dir = context.home.resolve(&folder);
+    // `make_for` makes the folders above a file; which file does not matter.
+    let path = LogPath::new(format!("{folder}/segment"));
+    let Some(path) = path else {
+        return Err(InvalidRequest::NotALogOfTheHome(dir).into());
+    };
+    Ok((dir, context.dirs.make_for(context, &path)?))
+}
+
+/// What has to be synced of a fork's inherited segments that were found: who made them may have
+/// died before.
+pub(super) fn found(context: &LogContext, thread_id: ThreadId) -> Result<NewEntries> {
+    let (dir, mut entries) = make_folder(context, thread_id)?;
+    entries.inherited = files(&*context.disk, &dir)?;
+    Ok(entries)
+}
+
 /// Removes what was made for a fork that could not be made.
 pub(super) fn undo(context: &LogContext, thread_id: ThreadId) {
-    if let Err(left) = super::remove_inherited(context, thread_id) {
+    if let Err(left) = remove_inherited(context, thread_id) {
         tracing::debug!(%left, "a folder of inherited segments stays that nobody needs");
     }
 }
@@ -291,4 +303,47 @@ pub(crate) fn name_in(
         end,
         last_frame,
     })
+}
+
+/// Removes what a thread inherits; nothing of it may be left that needs it. Nothing to remove is
+/// fine, so that a removal that was cut short can be asked for again. What somebody else has put
+/// into the folder stays, and the folder with it.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn remove_inherited(context: &LogContext, thread_id: ThreadId) -> Result<()> {
+    let disk = &*context.disk;
+    let dir = context.home.resolve(&Home::inherited_dir(thread_id));
+    match disk.stat(&dir) {
+        Ok(stat) if stat.kind == FileKind::Directory => {}
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+        Err(error) => {
+            return gone(Err(error)).map_err(|error| Error::io("look at", &dir, error));
+        }
+    }
+    for path in files(disk, &dir)? {
+        gone(disk.remove(&path)).map_err(|error| Error::io("remove", &path, error))?;
+    }
+    match gone(disk.remove_dir(&dir)) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            tracing::debug!(dir = %dir.display(), "something else lies among inherited segments");
+            return disk
+                .sync_dir(&dir)
+                .map_err(|error| Error::io("sync", &dir, error));
+        }
+        removed => removed.map_err(|error| Error::io("remove", &dir, error))?,
+    }
+    if let Some(above) = dir.parent() {
+        let synced = disk.sync_dir(above);
+        synced.map_err(|error| Error::io("sync", above, error))?;
+    }
+    Ok(())
+}
+
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }

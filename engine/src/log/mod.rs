@@ -42,9 +42,9 @@ pub use effective::effective;
 pub(crate) use effective::still_counts;
 pub(crate) use forward::ForwardReader;
 pub use history::{History, load_history};
-pub use inherited::remove_inherited;
 #[cfg(test)]
 pub(crate) use inheriting::name_in;
+pub use inheriting::remove_inherited;
 pub use numbering::Numbering;
 pub use position::{Damage, LogEvent, LogPosition, RecordPlace};
 pub(crate) use reader::OpenLog;

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_codec::segment::{HEADER_BYTES, SegmentHeader};
-use selvedge_codec::{ByteLength, ByteOffset, ThreadId};
+use selvedge_codec::{ByteLength, ByteOffset, Ordinal, ThreadId};
 
-use super::context::LogContext;
+use super::context::{LogContext, NewEntries};
 use super::draft::Draft;
 use super::handle::LogHandle;
 use super::recovery::{Decision, RecoveryReport, decide};
 use super::tail::Tail;
 use super::thread_log::{LogState, ThreadLog};
 use super::writer::{Look, Writer, look};
-use super::{inherited, native_writer, torn, unpack};
+use super::{inherited, inheriting, native_writer, torn, unpack};
 use crate::disk::OpenMode;
 use crate::home::LogPath;
 use crate::{CorruptReason, Error, Result};
@@ -27,6 +27,7 @@ struct Loaded {
     look: Look,
     tail: Tail,
     report: RecoveryReport,
+    entries: NewEntries,
 }
 
 impl ThreadLog {
@@ -73,6 +74,7 @@ impl ThreadLog {
         self.writer = loaded.look.writer;
         self.turn = loaded.look.turn;
         self.tail = loaded.tail;
+        self.new_entries = Some(Box::new(loaded.entries));
         loaded.report
     }
 
@@ -124,12 +126,27 @@ impl ThreadLog {
         }
         tracing::debug!(thread_id = %self.thread_id, ?row, "a log was opened for writing");
         Ok(Loaded {
+            entries: self.found_entries(&bytes)?,
             tail: Tail::found(&bytes, look.next_ordinal),
             inode: stat.inode,
             handle,
             look,
             report,
         })
+    }
+
+    /// What has to be synced for a file that was found to survive a power loss: who made it may have
+    /// died before anything of it was durable.
+    fn found_entries(&self, bytes: &Bytes) -> Result<NewEntries> {
+        let dirs = &self.context.dirs;
+        let own = dirs.make_for(&self.context, &self.path)?;
+        let inherits =
+            SegmentHeader::decode(bytes).is_ok_and(|header| header.first_ordinal != Ordinal::ZERO);
+        match inherits {
+            true => inheriting::found(&self.context, self.thread_id)
+                .map(|inherited| inherited.and_then(own)),
+            false => Ok(own),
+        }
     }
 
     /// The header that the log has if a crash has cut it off: a fork's says what it inherits.

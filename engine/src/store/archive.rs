@@ -98,12 +98,27 @@ impl Store {
         if to_archive {
             moves.reverse();
         }
-        if !moves.is_empty() {
+        if moves.is_empty() {
+            self.finish_moves(&logs)?;
+        } else {
             self.carry_out(&moves)?;
             self.note_moves(id, (&moves, logs.len()))?;
         }
         drop(lock);
         self.read_thread(id)
+    }
+
+    /// Makes moves durable that were carried out before: an earlier try may have come no further.
+    fn finish_moves(&self, logs: &[LogPath]) -> Result<()> {
+        let mut dirs = BTreeSet::new();
+        for log in logs {
+            let before = match log.is_archived() {
+                true => log.out_of_archive(UtcMicros::EPOCH),
+                false => log.in_archive(),
+            };
+            dirs.extend([log, &before].map(|path| self.home().resolve(path.parent())));
+        }
+        self.sync_dirs(dirs.into_iter().filter(|dir| self.disk().stat(dir).is_ok()))
     }
 
     fn carry_out(&self, moves: &[Move]) -> Result<()> {
@@ -125,12 +140,14 @@ impl Store {
             self.home().log_file(&log.from),
             self.home().log_file(&log.to),
         );
-        let to_sync = self.make_folders(&log.to)?;
+        // A log must not be moved to where a power loss would not let it be found.
+        let folders = self.make_folders(&log.to)?;
+        self.sync_dirs(folders)?;
         if way == Way::Free {
             disk.rename(&from, &to)
                 .map_err(|error| Error::io("rename", &from, error))?;
         }
-        self.sync_dirs(&to_sync)?;
+        self.sync_dirs(to.parent())?;
         if way == Way::Arrived {
             disk.remove(&from)
                 .map_err(|error| Error::io("remove", &from, error))?;
@@ -138,10 +155,10 @@ impl Store {
         self.sync_dirs(from.parent())
     }
 
-    /// Makes the folders above a path, and tells what to sync once something is there: from the
-    /// path's own folder up.
+    /// Makes the folders above a path, and tells what to sync for them to stay.
     fn make_folders(&self, path: &LogPath) -> Result<Vec<PathBuf>> {
-        let mut dirs = vec![self.home().root().to_path_buf()];
+        let mut above = self.home().root().to_path_buf();
+        let mut dirs = Vec::new();
         let folders = path.parent();
         let ends = folders.match_indices('/').map(|(at, _)| at);
         for end in ends.chain([folders.len()]) {
@@ -149,7 +166,7 @@ impl Store {
             self.disk()
                 .create_dir(&dir)
                 .map_err(|error| Error::io("make", &dir, error))?;
-            dirs.push(dir);
+            dirs.push(std::mem::replace(&mut above, dir));
         }
         dirs.reverse();
         Ok(dirs)

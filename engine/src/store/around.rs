@@ -165,10 +165,15 @@ impl Store {
 
     /// What could not be read and has changed, or was refused by the system, which may have
     /// changed its mind.
-    fn changed_failures(&self, failures: BTreeMap<String, FailureRow>) -> Vec<Suspect> {
+    pub(super) fn changed_failures(&self, failures: BTreeMap<String, FailureRow>) -> Vec<Suspect> {
         let changed = |(path, row): (String, FailureRow)| {
             let path = LogPath::new(path)?;
-            let look = self.look(&self.home().log_file(&path));
+            let stat = self.disk().stat(&self.home().log_file(&path)).ok();
+            // The index has forgotten all that lies in it.
+            if stat.is_some_and(|stat| stat.kind == FileKind::Directory) {
+                return Some(Suspect::Folder(path.into()));
+            }
+            let look = stat.map(Look::from);
             (row.look.is_none() || row.look != look).then_some(Suspect::Log(path))
         };
         failures.into_iter().filter_map(changed).collect()

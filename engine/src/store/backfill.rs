@@ -14,8 +14,8 @@ use crate::disk::FileKind;
 use crate::home::LogPath;
 use crate::index::{
     Applied, Batch, Claim, Database, DirRow, Epoch, FailureRow, Fault, LastBackfill, LeaseOwner,
-    LeaseRow, Look, Outcome, StateRow, Tables, View, WriteTransaction, apply, claim, extended,
-    new_owner, released,
+    LeaseRow, Look, Outcome, PathRow, StateRow, Tables, View, WriteTransaction, apply, claim,
+    extended, new_owner, released,
 };
 use crate::listing::{Coverage, Walk, walk};
 use crate::process::ProcessIdentity;
@@ -315,7 +315,7 @@ impl Store {
         self.write_leased(index, tenure, |txn, state| {
             state.is_complete = true;
             state.pending = 0;
-            state.boot_id.clone_from(&self.boot_id);
+            state.settled_boot = state.boot;
             state.inode = txn.inode();
             if last.projected > 0 {
                 state.last_backfill = Some(last);
@@ -327,17 +327,20 @@ impl Store {
 
     /// What is to be done to get from what the index knows to what was found.
     fn plan(&self, index: &Database, (found, looked): (Walk, UtcMicros)) -> Result<Plan, Fault> {
-        let (paths, failures, dirs) =
-            index.read(|txn| Ok((txn.paths()?, txn.failures()?, txn.dirs()?)))?;
+        let (state, paths, failures, dirs) =
+            index.read(|txn| Ok((txn.state()?, txn.paths()?, txn.failures()?, txn.dirs()?)))?;
+        let is_doubtful = |row: &PathRow| {
+            let state = state.as_ref();
+            state.is_none_or(|state| state.doubts(row.boot, &self.boot_id))
+        };
         let mut plan = Plan::default();
-        let mut known: BTreeMap<LogPath, Look> = paths
-            .into_iter()
-            .map(|(path, row)| (path, row.look))
-            .collect();
+        let mut known: BTreeMap<LogPath, PathRow> = paths.into_iter().collect();
         let mut healed: BTreeSet<&str> = failures.keys().map(String::as_str).collect();
         for log in found.logs {
             healed.remove(log.path.as_str());
-            if known.remove(&log.path) != Some(Look::from(log.stat)) {
+            let row = known.remove(&log.path);
+            let is_same = |row: PathRow| row.look == Look::from(log.stat) && !is_doubtful(&row);
+            if !row.is_some_and(is_same) {
                 plan.todo.push(log.path);
             }
         }
@@ -393,7 +396,7 @@ impl Store {
         let look = |path: &LogPath| {
             self.check_stopped()
                 .map_err(Fault::from)
-                .and_then(|()| index.read(|txn| Subject::of(txn, path)))
+                .and_then(|()| index.read(|txn| Subject::of(txn, path, &self.boot_id)))
                 .and_then(|subject| Ok(self.examine(subject)?))
         };
         let threads = self.disk().concurrency().min(todo.len());

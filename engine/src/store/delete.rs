@@ -14,9 +14,9 @@ use selvedge_codec::{ThreadId, UtcMicros};
 
 use super::Store;
 use super::logs::{ThreadLogs, is_named};
-use crate::home::{LogFormat, LogPath};
+use crate::home::{Home, LogFormat, LogPath};
 use crate::index::{Database, Fault, Outcome, Tables, forget_thread};
-use crate::listing::forget_name;
+use crate::listing::{forget_name, walk};
 use crate::log::remove_inherited;
 use crate::{Error, Result};
 
@@ -30,6 +30,9 @@ impl Store {
     pub fn delete(&self, id: ThreadId) -> Result<()> {
         let _lock = self.context.locks.lock(id)?;
         let logs = self.logs_of(id)?;
+        if logs.readable.is_empty() && logs.unreadable.is_empty() {
+            self.finish_removal(id)?;
+        }
         self.remove_logs(id, &logs)?;
         self.forget_seeds_of(id);
         remove_inherited(&self.context, id)?;
@@ -38,6 +41,20 @@ impl Store {
             Some(index) => self.noted(index, self.forget_rows(index, id, &logs)),
             None => Ok(()),
         }
+    }
+
+    /// Makes the removal of logs that are not there durable: one that was cut short may have come to
+    /// their entries and no further.
+    fn finish_removal(&self, id: ThreadId) -> Result<()> {
+        let found = walk(self.disk(), self.home())?;
+        let dirs = found.dirs.iter().map(|dir| self.home().resolve(&dir.path));
+        self.sync_dirs(dirs)?;
+        // Where the name lies, and what was inherited.
+        let inherited = self.home().resolve(&Home::inherited_dir(id));
+        let above = inherited
+            .parent()
+            .filter(|dir| self.disk().stat(dir).is_ok());
+        self.sync_dirs(above.into_iter().chain([self.home().root()]))
     }
 
     fn remove_logs(&self, id: ThreadId, logs: &ThreadLogs) -> Result<()> {

@@ -30,11 +30,17 @@ pub(super) struct Subject {
     /// The row that was made of this log.
     row: Option<ThreadRow>,
     failure: Option<FailureRow>,
+    /// What the index knows may be of what a power loss has taken.
+    is_doubtful: bool,
 }
 
 impl Subject {
-    pub(super) fn of(txn: &impl Tables, path: &LogPath) -> Result<Self, Fault> {
+    pub(super) fn of(txn: &impl Tables, path: &LogPath, boot_id: &str) -> Result<Self, Fault> {
         let known = txn.path(path)?;
+        let is_doubtful = txn.state()?.is_none_or(|state| match known {
+            Some(known) => state.doubts(known.boot, boot_id),
+            None => state.doubts_failures(boot_id),
+        });
         let row = known
             .map(|known| txn.thread(known.thread_id))
             .transpose()?
@@ -48,6 +54,7 @@ impl Subject {
                 .is_some_and(|place| prefer(place, path).is_le()),
             row: row.filter(|_| place.as_ref() == Some(path)),
             failure: txn.failure(path.as_str())?,
+            is_doubtful,
         })
     }
 }
@@ -109,11 +116,12 @@ impl Store {
         if subject.row.is_some() {
             self.forget_seed(&subject.path);
         }
-        if is_known || is_known_to_fail {
+        if (is_known || is_known_to_fail) && !subject.is_doubtful {
             return Ok(None);
         }
         let base = subject.row.as_ref().map(|row| row.thread.checkpoint);
-        let thread = subject.row.as_ref().map(|row| row.thread.clone());
+        let known = subject.row.as_ref().filter(|_| !subject.is_doubtful);
+        let thread = known.map(|row| row.thread.clone());
         let projected = match self.seed(&subject.path) {
             Some(seed) => self.project_seeded(&subject.path, seed),
             None => project(self.disk(), self.home(), &subject.path, thread),
@@ -126,7 +134,7 @@ impl Store {
             })))),
             Err(Error::Io { source, .. }) if is_missing(&source) => Ok(subject.gone()),
             // What the system refuses may be granted without a change of the file.
-            Err(why @ Error::Io { .. }) => subject.failed(why, None),
+            Err(why @ (Error::Io { .. } | Error::OutOfSpace { .. })) => subject.failed(why, None),
             Err(why) => subject.failed(why, Some(look)),
         }
     }
@@ -165,7 +173,9 @@ impl Store {
             return Ok(());
         }
         let subjects: Vec<_> = index.read(|txn| {
-            let subjects = paths.iter().map(|path| Subject::of(txn, path));
+            let subjects = paths
+                .iter()
+                .map(|path| Subject::of(txn, path, &self.boot_id));
             // A subject is taken by the one thread that looks at it.
             subjects
                 .map(|subject| subject.map(|subject| std::sync::Mutex::new(Some(subject))))

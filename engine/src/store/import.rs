@@ -291,12 +291,16 @@ fn archive(context: &LogContext, path: &LogPath) -> Result<LogPath> {
         context.home.log_file(path),
         context.home.log_file(&archived),
     );
-    let dirs = [from.parent(), to.parent(), Some(context.home.root())];
-    let [_, Some(dir), _] = dirs else {
+    let dirs = [to.parent(), from.parent()];
+    let [Some(dir), _] = dirs else {
         return Ok(path.clone());
     };
     disk.create_dir(dir)
         .map_err(|error| Error::io("make", dir, error))?;
+    // A log must not be moved to where a power loss would not let it be found.
+    let root = context.home.root();
+    disk.sync_dir(root)
+        .map_err(|error| Error::io("sync", root, error))?;
     disk.rename(&from, &to)
         .map_err(|error| Error::io("rename", &from, error))?;
     for dir in dirs.into_iter().flatten() {

@@ -8,7 +8,7 @@ use super::around::Breadth;
 use super::{Store, parallel};
 use crate::home::{LogName, LogPath};
 use crate::index::{Database, Fault, Tables, View};
-use crate::listing::{prefer, walk};
+use crate::listing::{WalkFailure, prefer, walk};
 use crate::projection::log_owner;
 use crate::{Error, Result};
 
@@ -37,11 +37,16 @@ impl Store {
                 },
             },
         };
-        let candidates = match indexed {
+        // That there is none is not believed of the index, which forgets what can't be listed.
+        let candidates = match indexed.filter(|logs| !logs.is_empty()) {
             Some(logs) => logs,
             None => {
-                let logs = walk(self.disk(), self.home())?.logs.into_iter();
-                logs.map(|log| log.path).collect()
+                let found = walk(self.disk(), self.home())?;
+                let hidden = found.failures.iter().find(|failure| hides_logs(failure));
+                if let Some(failure) = hidden {
+                    return Err(failure.why.clone());
+                }
+                found.logs.into_iter().map(|log| log.path).collect()
             }
         };
         let owners = parallel::filter_map(self.disk(), &candidates, SHARE, |path| {
@@ -72,7 +77,10 @@ impl Store {
         if !is_complete {
             return Ok(None);
         }
-        let suspects = self.look_around(index, (Breadth::Folders, None))?;
+        let mut suspects = self.look_around(index, (Breadth::Folders, None))?;
+        // What the disk refused once may hold it.
+        let failures = index.read(|txn| txn.failures())?;
+        suspects.extend(self.changed_failures(failures));
         if !suspects.is_empty() {
             self.reconcile_in(index, &suspects)?;
         }
@@ -88,6 +96,12 @@ impl Store {
 /// Whether a log's name says that it is the thread's.
 pub(super) fn is_named(path: &LogPath, id: ThreadId) -> bool {
     LogName::parse(path.file_name()).and_then(|name| name.thread_id) == Some(id)
+}
+
+/// Whether the system refuses to list a folder, or to look at a log.
+fn hides_logs(failure: &WalkFailure) -> bool {
+    matches!(&failure.why, Error::OutOfSpace { .. })
+        || matches!(&failure.why, Error::Io { source, .. } if source.raw_os_error().is_some())
 }
 
 fn is_gone(why: &Error) -> bool {

@@ -30,7 +30,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -304,6 +304,7 @@ impl Store {
                 Some(state) => state,
                 None => self.new_state(txn.inode()),
             };
+            state.enter_boot(&self.boot_id);
             work(txn, &mut state)
         })
     }
@@ -312,6 +313,8 @@ impl Store {
         StateRow {
             birth: ThreadId::generate(),
             boot_id: self.boot_id.clone(),
+            boot: 1,
+            settled_boot: 0,
             inode,
             is_complete: false,
             pending: 0,
@@ -323,15 +326,26 @@ impl Store {
     }
 }
 
-/// Makes a directory and those above it.
-fn create_dirs(disk: &dyn Disk, dir: &std::path::Path) -> Result<()> {
-    if disk.stat(&dir.join(".")).is_ok() {
+/// Makes a home and the directories above it, each durable before there is anything in it.
+fn create_dirs(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    let Some(above) = dir.parent() else {
         return Ok(());
+    };
+    if disk.stat(&above.join(".")).is_err() {
+        create_dirs(disk, above)?;
+    } else if let Err(error) = disk.sync_dir(&above.join("..")) {
+        // Who has made it may have died before it was durable. Most likely it is older than that, and
+        // not for everybody to open.
+        tracing::debug!(%error, dir = %above.display(), "may not be durable");
     }
-    if let Some(parent) = dir.parent() {
-        create_dirs(disk, parent)?;
-    }
-    disk.create_dir(dir)
-        .map(drop)
-        .map_err(|error| Error::io("make", dir, error))
+    let is_made = disk
+        .create_dir(dir)
+        .map_err(|error| Error::io("make", dir, error))?;
+    disk.sync_dir(above).map_err(|error| {
+        // The next try makes it anew: a failed sync is not repeated and believed.
+        if is_made && let Err(left) = disk.remove_dir(dir) {
+            tracing::debug!(%left, dir = %dir.display(), "stays, and may not be durable");
+        }
+        Error::io("sync", above, error)
+    })
 }

@@ -200,7 +200,10 @@ impl Store {
             Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
         })?;
         if is_complete {
-            let suspects = self.look_around(index, (Breadth::Folders, None))?;
+            let mut suspects = self.look_around(index, (Breadth::Folders, None))?;
+            // What the disk refused once may hold it.
+            let failures = index.read(|txn| txn.failures())?;
+            suspects.extend(self.changed_failures(failures));
             if suspects.is_empty() {
                 return Ok(false);
             }

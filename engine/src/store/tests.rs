@@ -19,6 +19,7 @@ mod looking;
 mod metadata;
 mod moving;
 mod paging;
+mod power;
 mod processes;
 mod property;
 mod races;
@@ -26,6 +27,7 @@ mod seams;
 mod search;
 mod stale_cursors;
 mod strange_folders;
+mod unsynced;
 
 use super::Store;
 use crate::index::{Fault, Outcome, StateRow, Tables, ThreadRow, WriteTransaction};

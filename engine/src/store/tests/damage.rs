@@ -138,8 +138,9 @@ fn an_older_copy_of_the_index_is_caught_up_with() {
     assert_eq!(home.filled().list(&query).unwrap(), home.scan(&query));
 }
 
+/// What lay in the page cache may be gone after a power loss, although the file looks as it did.
 #[test]
-fn after_another_boot_everything_is_looked_at_once() {
+fn after_another_boot_what_changed_in_the_last_one_is_read_again_and_the_rest_looked_at() {
     let home = many();
     let store = home.filled();
     home.append("sessions/2026/03/01/0.jsonl", &said(9000, "much later"));
@@ -148,8 +149,12 @@ fn after_another_boot_everything_is_looked_at_once() {
         store.coverage().unwrap(),
         Coverage::Partial { .. }
     ));
-    let report = store.backfill(WAIT, &|_| ()).unwrap();
-    assert_eq!(report.projected, 1);
+    assert_eq!(store.backfill(WAIT, &|_| ()).unwrap().projected, 60);
+    for changed in [1, 0] {
+        super::set_state(&store, |state| state.boot_id = "another".into());
+        let report = store.backfill(WAIT, &|_| ()).unwrap();
+        assert_eq!(report.projected, changed);
+    }
     let query = ListQuery {
         sort: SortKey::Updated,
         verification: Verification::IndexOnly,
