@@ -1,23 +1,18 @@
 //! Backfill: projecting the logs that the index does not cover, by one process at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use selvedge_codec::UtcMicros;
-
 use super::Store;
 use super::around::Breadth;
 use super::examine::{Seen, Subject};
-use crate::disk::FileKind;
 use crate::home::LogPath;
 use crate::index::{
-    Applied, Batch, Claim, Database, DirRow, Epoch, FailureRow, Fault, LastBackfill, LeaseOwner,
-    LeaseRow, Look, Outcome, PathRow, StateRow, Tables, View, WriteTransaction, apply, claim,
-    extended, new_owner, released,
+    Applied, Batch, Claim, Database, DirRow, Epoch, Fault, LastBackfill, LeaseOwner, LeaseRow,
+    Outcome, StateRow, Tables, View, WriteTransaction, apply, claim, extended, new_owner, released,
 };
-use crate::listing::{Coverage, Walk, walk};
+use crate::listing::{Coverage, walk};
 use crate::process::ProcessIdentity;
 use crate::{Error, Result};
 
@@ -46,17 +41,6 @@ pub struct BackfillReport {
     pub coverage: Coverage,
     /// How long it took.
     pub took: Duration,
-}
-
-/// What is to be done about a home.
-#[derive(Debug, Default)]
-struct Plan {
-    todo: Vec<LogPath>,
-    /// What is known without reading a log: it is taken in first, so that a log that moved is
-    /// nobody's when it is met at its new place.
-    first: Batch,
-    /// The folders: they count as covered when all the rest is taken in.
-    dirs: Vec<(String, Option<DirRow>)>,
 }
 
 /// A claim that was granted: what each commit under it is checked against.
@@ -361,66 +345,6 @@ impl Store {
         })
     }
 
-    /// What is to be done to get from what the index knows to what was found.
-    fn plan(&self, index: &Database, (found, looked): (Walk, UtcMicros)) -> Result<Plan, Fault> {
-        let (state, paths, failures, dirs) =
-            index.read(|txn| Ok((txn.state()?, txn.paths()?, txn.failures()?, txn.dirs()?)))?;
-        let is_doubtful = |row: &PathRow| {
-            let state = state.as_ref();
-            state.is_none_or(|state| state.doubts(row.boot, &self.boot_id))
-        };
-        let mut plan = Plan::default();
-        let mut known: BTreeMap<LogPath, PathRow> = paths.into_iter().collect();
-        let mut healed: BTreeSet<&str> = failures.keys().map(String::as_str).collect();
-        for log in found.logs {
-            healed.remove(log.path.as_str());
-            let row = known.remove(&log.path);
-            let is_same = |row: PathRow| row.look == Look::from(log.stat) && !is_doubtful(&row);
-            if !row.is_some_and(is_same) {
-                plan.todo.push(log.path);
-            }
-        }
-        // What the walk did not meet may have been made, and taken in, after its folder was listed.
-        for path in known.into_keys() {
-            let is_hidden = found.failures.iter().any(|at| is_below(&path, &at.path));
-            if !is_hidden && self.would_be_met(&path) {
-                plan.todo.push(path);
-            } else {
-                plan.first.gone.push(path);
-            }
-        }
-        for failure in &found.failures {
-            healed.remove(failure.path.as_str());
-            let row = FailureRow {
-                why: failure.why.to_string(),
-                look: None,
-            };
-            if failures.get(&failure.path) != Some(&row) {
-                plan.first.failed.push((failure.path.clone(), row));
-            }
-        }
-        plan.first.forgotten = healed.into_iter().map(str::to_owned).collect();
-        let mut gone = dirs;
-        for dir in found.dirs {
-            gone.remove(&dir.path);
-            let row = self.dir_row(&dir, looked);
-            plan.dirs.push((dir.path, Some(row)));
-        }
-        plan.dirs.extend(gone.into_keys().map(|dir| (dir, None)));
-        Ok(plan)
-    }
-
-    /// Whether a log lies where a walk meets it: no folder above it is a link.
-    fn would_be_met(&self, path: &LogPath) -> bool {
-        let path = path.as_str();
-        let is = |below: &str, kind| {
-            let stat = self.disk().stat(&self.home().resolve(below));
-            stat.is_ok_and(|stat| stat.kind == kind)
-        };
-        let mut folders = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
-        folders.all(|folder| is(folder, FileKind::Directory)) && is(path, FileKind::File)
-    }
-
     /// Projects logs on as many threads as the disk is worth, and has `commit` take them in, in
     /// large batches.
     fn project_all(
@@ -482,11 +406,6 @@ enum Next {
     Later,
     /// That was all.
     End,
-}
-
-fn is_below(path: &LogPath, dir: &str) -> bool {
-    let below = path.as_str().strip_prefix(dir);
-    below.is_some_and(|below| below.starts_with('/'))
 }
 
 /// Gathers results into batches.

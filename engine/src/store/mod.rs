@@ -19,6 +19,7 @@ mod logs;
 mod memory;
 mod metadata;
 mod parallel;
+mod plan;
 mod read;
 mod relist;
 mod repair;
