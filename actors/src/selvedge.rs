@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use kameo::actor::ActorRef;
 use selvedge_codec::ThreadId;
-use selvedge_engine::Result;
 use selvedge_engine::clock::Clock;
 use selvedge_engine::store::{BackfillProgress, BackfillReport, IndexUse, Store, StoreOptions};
+use selvedge_engine::{Error, Result};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
@@ -87,10 +87,7 @@ impl Selvedge {
             core: Arc::new(Core::start(store, pool, &options)),
         };
         match options.index {
-            IndexMode::Wait(wait) => {
-                this.ask_backfill(BackfillKind::Complete, wait, |_| {})
-                    .await?;
-            }
+            IndexMode::Wait(wait) => this.complete_index(wait).await?,
             IndexMode::Background => this.backfill_in_background().await?,
             IndexMode::Existing | IndexMode::None => {}
         }
@@ -205,6 +202,20 @@ impl Selvedge {
             Ok(outcome) => outcome,
             // Only a runtime that is going away ends the task early.
             Err(_lost) => Err(CLOSED_STORE),
+        }
+    }
+
+    /// Completes the index before the home is used. Where it can't be written (there is no room,
+    /// the file system is read-only), the logs are read instead, as they are when that happens later.
+    async fn complete_index(&self, wait: Duration) -> Result<()> {
+        let asked = self.ask_backfill(BackfillKind::Complete, wait, |_| {});
+        match asked.await {
+            Err(why @ Error::TimedOut { .. }) => Err(why),
+            Err(why) if self.core.store.is_of_index(&why) => {
+                tracing::warn!(%why, "the home is read without its index");
+                Ok(())
+            }
+            done => done.map(drop),
         }
     }
 

@@ -140,8 +140,8 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::InvalidRequest::NoHome`] and [`crate::InvalidRequest::HomeNotADirectory`];
-    /// [`Error::Io`] when the index can't be opened or the home can't be made. An index that
-    /// another process holds, or that the disk has no room for, is no error: reads go without it.
+    /// [`Error::Io`] when the home can't be looked at or made. An index that another process holds,
+    /// that the disk has no room for or the system refuses is no error: reads go without it.
     pub fn open(options: StoreOptions) -> Result<Self> {
         let StoreOptions {
             home,
@@ -264,14 +264,16 @@ impl Store {
     }
 
     /// Whether an error is the index's alone, so that the logs can still answer: another process
-    /// holds it, it can't grow, or it is damaged again and again. [`Store::list`] and the reads of
-    /// one thread answer from the logs then by themselves.
+    /// holds it, it can't grow, the system refuses it (its file system is read-only, ...), or it is
+    /// damaged again and again. [`Store::list`] and the reads of one thread answer from the logs then
+    /// by themselves.
     #[must_use]
     pub fn is_of_index(&self, why: &Error) -> bool {
         let index = self.home().index_path();
         match why {
             Error::TimedOut { .. } => true,
-            Error::OutOfSpace { path, .. }
+            Error::Io { path, .. }
+            | Error::OutOfSpace { path, .. }
             | Error::Corrupt {
                 path,
                 why: CorruptReason::Index(_),
