@@ -223,7 +223,7 @@ pub(super) fn open_part<'d>(
     let other = match last_frame(&open.log, name.end)? {
         Some((_, checksum)) if checksum == name.last_frame => None,
         Some((start, _)) => Some(start),
-        None => open.batch_ending_elsewhere(part)?,
+        None => open.batch_ending_elsewhere(part, name.next_ordinal)?,
     };
     if let Some(start) = other {
         open.is_replaced = true;
@@ -351,12 +351,13 @@ impl OpenPart<'_> {
 
     /// Where no frame ends where the inherited ones did: where the batch begins that has the last
     /// inherited ordinal all the same. It is another one.
-    fn batch_ending_elsewhere(&self, part: &Part) -> Result<Option<ByteOffset>> {
+    ///
+    /// `last` is where the segment ends, of which `part` may be the beginning.
+    fn batch_ending_elsewhere(&self, part: &Part, last: Ordinal) -> Result<Option<ByteOffset>> {
         let start = self.first_position(part);
         let bytes = self.log.read(start.offset, self.log.stat().len)?;
         let mut frames = self.frames(bytes, start);
         while let Some(event) = frames.next() {
-            let last = part.next_ordinal;
             if matches!(event, ScanEvent::Record(record) if record.ordinal.next() >= last) {
                 return Ok(Some(frames.batch_start()));
             }

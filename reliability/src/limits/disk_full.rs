@@ -81,10 +81,14 @@ pub async fn act(dir: &Path) -> String {
     let store = Selvedge::open(OpenOptions::new(&home)).await.unwrap();
     one.check(&store).await;
     two.check(&store).await;
+    is_well(store).await;
+    figures
+}
+
+async fn is_well(store: Selvedge) {
     let report = store.verify().await.unwrap();
     assert!(report.ok, "{report:?}");
     store.shutdown().await.unwrap();
-    figures
 }
 
 /// Fills the disk, but for some room.

@@ -71,7 +71,7 @@ impl Runner {
                     let query = ListQuery {
                         filter: ThreadFilter {
                             archived,
-                            include_empty: self.figures.checks % 2 == 0,
+                            include_empty: self.figures.checks.is_multiple_of(2),
                             ..ThreadFilter::default()
                         },
                         sort,

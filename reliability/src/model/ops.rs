@@ -294,31 +294,31 @@ enum Verdict {
 
 impl Verdict {
     fn allows(self, said: &Said) -> bool {
-        match (self, said) {
-            (_, Said::Nothing) => true,
-            (Self::Done | Self::Sane, Said::Done(_)) => true,
-            (Self::NotFound, Said::Refused(Error::ThreadNotFound { .. })) => true,
-            (
-                Self::Exists,
-                Said::Refused(Error::InvalidRequest(InvalidRequest::ThreadExists(_))),
-            ) => true,
-            (
-                Self::Conflict,
-                Said::Refused(Error::Conflict {
-                    reason: ConflictReason::Writer { .. },
-                    ..
-                }),
-            ) => true,
-            (
-                Self::Sane,
-                Said::Refused(
-                    Error::ThreadNotFound { .. }
-                    | Error::InvalidRequest(_)
-                    | Error::Conflict { .. },
-                ),
-            ) => true,
-            _ => false,
-        }
+        matches!(
+            (self, said),
+            (_, Said::Nothing)
+                | (Self::Done | Self::Sane, Said::Done(_))
+                | (Self::NotFound, Said::Refused(Error::ThreadNotFound { .. }))
+                | (
+                    Self::Exists,
+                    Said::Refused(Error::InvalidRequest(InvalidRequest::ThreadExists(_))),
+                )
+                | (
+                    Self::Conflict,
+                    Said::Refused(Error::Conflict {
+                        reason: ConflictReason::Writer { .. },
+                        ..
+                    }),
+                )
+                | (
+                    Self::Sane,
+                    Said::Refused(
+                        Error::ThreadNotFound { .. }
+                            | Error::InvalidRequest(_)
+                            | Error::Conflict { .. },
+                    ),
+                )
+        )
     }
 }
 
