@@ -238,7 +238,7 @@ impl OpenMarks {
         let boot: String = me.boot_id.chars().filter(|c| *c != '-').take(8).collect();
         loop {
             let store = STORES.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{}-{}-{boot}-{store}{EXTENSION}", me.pid, me.start_ticks);
+            let name = format!("{}-{}-{boot}-{store:06}{EXTENSION}", me.pid, me.start_ticks);
             let path = dir.join(name);
             // Only where the system does not tell when a process started can a dead one have left
             // a file of this name.

@@ -98,12 +98,27 @@ impl Store {
         if to_archive {
             moves.reverse();
         }
-        if !moves.is_empty() {
+        if moves.is_empty() {
+            self.finish_moves(&logs)?;
+        } else {
             self.carry_out(&moves)?;
             self.note_moves(id, (&moves, logs.len()))?;
         }
         drop(lock);
         self.read_thread(id)
+    }
+
+    /// Makes moves durable that were carried out before: an earlier try may have come no further.
+    fn finish_moves(&self, logs: &[LogPath]) -> Result<()> {
+        let mut dirs = BTreeSet::new();
+        for log in logs {
+            let before = match log.is_archived() {
+                true => log.out_of_archive(UtcMicros::EPOCH),
+                false => log.in_archive(),
+            };
+            dirs.extend([log, &before].map(|path| self.home().resolve(path.parent())));
+        }
+        self.sync_dirs(dirs.into_iter().filter(|dir| self.disk().stat(dir).is_ok()))
     }
 
     fn carry_out(&self, moves: &[Move]) -> Result<()> {

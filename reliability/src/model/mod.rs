@@ -27,4 +27,4 @@ mod trouble;
 
 pub use program::Program;
 pub use runner::{Figures, Trace, Violation, run};
-pub use seeds::{Failure, run_bytes, run_seed};
+pub use seeds::{Failure, replay, run_bytes, run_seed};

@@ -124,6 +124,18 @@ pub fn run_whole(program: &Program) -> Result<Figures, Box<Violation>> {
     })
 }
 
+/// Runs a program that was written down.
+///
+/// # Errors
+/// What must not be.
+///
+/// # Panics
+/// When it is no program.
+pub fn replay(json: &str) -> Result<Figures, Box<Violation>> {
+    let program = serde_json::from_str(json).expect("a program as a failure prints it");
+    run_whole(&program)
+}
+
 /// Runs the program that these bytes stand for, on a disk of its own.
 ///
 /// # Panics

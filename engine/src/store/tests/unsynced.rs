@@ -122,6 +122,24 @@ fn a_move_to_a_new_folder_that_is_cut_short_leaves_the_thread_somewhere() {
     }
 }
 
+/// An archive came as far as the rename and was refused the sync. Asked for again it found the log at its
+/// new place, and was acknowledged; a power loss took it back.
+#[test]
+fn a_move_that_finds_nothing_left_to_do_is_durable_all_the_same() {
+    for seed in 0..SEEDS {
+        let disk = disk(seed);
+        let (_, store) = open(&disk);
+        start(&store, 1, "hello").close().unwrap();
+        let fault = Fault::once(Operations::SyncDir, FaultKind::TooManyFiles);
+        disk.plan(fault.on_path("/20"));
+        store.archive(id(1)).unwrap_err();
+        store.archive(id(1)).unwrap();
+        disk.lose_power();
+        let thread = open(&disk).1.read_thread(id(1)).unwrap();
+        assert!(thread.is_archived(), "seed {seed}");
+    }
+}
+
 /// A process died between the removal of a log and the sync of its folder. The deletion was asked for
 /// again, found nothing, and was acknowledged; a power loss brought the thread back.
 #[test]
