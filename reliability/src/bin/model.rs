@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     for at in 0..programs {
         let seed = args.program.unwrap_or_else(|| seeds::seed_of(run, at));
         match run_seed(seed, args.steps) {
-            Ok(figures) => add(&mut sum, figures),
+            Ok(figures) => sum.add(&figures),
             Err(failure) => {
                 failed += 1;
                 println!("\nprogram {at} of seed {run:#x}: {failure}\n");
@@ -80,14 +80,4 @@ fn main() -> ExitCode {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
-}
-
-fn add(sum: &mut Figures, figures: Figures) {
-    sum.steps += figures.steps;
-    sum.acknowledged += figures.acknowledged;
-    sum.checks += figures.checks;
-    sum.kills += figures.kills;
-    sum.power_losses += figures.power_losses;
-    sum.disk.faults += figures.disk.faults;
-    sum.disk.operations += figures.disk.operations;
 }

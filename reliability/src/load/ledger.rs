@@ -140,11 +140,15 @@ pub fn check_whole(history: &History) -> Result<(), String> {
     Ok(())
 }
 
+/// One number for where a batch lies. Those of a thread are added up, so that no two shifted batches
+/// may cancel out: each bit of the number hangs on all that went in (SplitMix64's finalizer).
 fn place(serial: u64, first_ordinal: u64) -> u64 {
-    // Both small: any mixing that tells (1, 2) from (2, 1) does.
-    (serial.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ first_ordinal)
-        .wrapping_mul(0xD6E8_FEB8_6659_FD93)
-        .rotate_left(17)
+    let mixed = serial
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .wrapping_add(first_ordinal);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 /// How many records a batch has.

@@ -16,15 +16,19 @@
 
 mod check;
 mod entry;
+mod learn;
 mod listing;
 mod ops;
+mod outcome;
 mod process;
 mod program;
 mod runner;
 pub mod seeds;
 mod thread;
 mod trouble;
+mod verdict;
 
+pub use outcome::{Figures, Trace, Violation};
 pub use program::Program;
-pub use runner::{Figures, Trace, Violation, run};
-pub use seeds::{Failure, run_bytes, run_seed};
+pub use runner::run;
+pub use seeds::{Failure, replay, run_bytes, run_seed};

@@ -148,6 +148,50 @@ pub enum Op {
     Reopen { index: Index },
 }
 
+/// What a thread must be for an operation to make sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Not there.
+    Absent,
+    /// Live in the process.
+    Live,
+    /// On disk.
+    Kept,
+    /// On disk, and live nowhere.
+    Cold,
+    /// Among the archived ones.
+    Archived,
+}
+
+impl Op {
+    /// The threads that it names, each with what it must be.
+    pub fn threads(&mut self) -> Vec<(&mut u8, Need)> {
+        match self {
+            Self::Start { thread } => vec![(thread, Need::Absent)],
+            Self::Fork { thread, source, .. } => {
+                vec![(source, Need::Kept), (thread, Need::Absent)]
+            }
+            Self::Append { thread, .. }
+            | Self::Turn { thread, .. }
+            | Self::Burst { thread, .. }
+            | Self::Large { thread, .. }
+            | Self::Persist { thread }
+            | Self::Flush { thread }
+            | Self::Shutdown { thread }
+            | Self::Discard { thread } => vec![(thread, Need::Live)],
+            Self::Resume { thread } => vec![(thread, Need::Cold)],
+            Self::Unarchive { thread } => vec![(thread, Need::Archived)],
+            Self::RollBack { thread, .. }
+            | Self::Rename { thread, .. }
+            | Self::Branch { thread }
+            | Self::Archive { thread }
+            | Self::Delete { thread }
+            | Self::Read { thread } => vec![(thread, Need::Kept)],
+            Self::Backfill | Self::Rebuild | Self::List | Self::Reopen { .. } => Vec::new(),
+        }
+    }
+}
+
 /// Accesses to the disk, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
@@ -240,8 +284,9 @@ pub struct Plan {
     pub harm: Harm,
 }
 
+/// Numbers from [`THREADS`] on stand for a thread with which the operation makes sense.
 fn thread() -> impl Strategy<Value = u8> {
-    0..THREADS
+    prop_oneof![1 => 0..THREADS, 5 => THREADS..2 * THREADS]
 }
 
 fn by() -> impl Strategy<Value = u8> {
@@ -370,7 +415,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::LosePower),
         2 => clock.prop_map(|seconds| Step::Clock { seconds }),
         3 => (0..1_500_u16).prop_map(|millis| Step::Wait { millis }),
-        4 => (thread(), 1..5_u8).prop_map(|(thread, lines)| Step::Plant { thread, lines }),
+        4 => (0..THREADS, 1..5_u8).prop_map(|(thread, lines)| Step::Plant { thread, lines }),
         1 => Just(Step::RemoveIndex),
     ]
 }

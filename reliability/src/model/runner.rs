@@ -1,90 +1,21 @@
 //! Carries a program out, and keeps the model beside it.
 
-use std::fmt;
 use std::sync::Arc;
 
-use selvedge::simulation::{DiskCounts, SimulatedDisk};
+use selvedge::simulation::SimulatedDisk;
 use selvedge::{Error, ManualClock, ThreadId, UtcMicros};
 
 use super::entry::Known;
 use super::ops::Said;
+use super::outcome::{Figures, Trace, Violation};
 use super::process::{HOME, Hung, Process, Seams};
-use super::program::{Death, Index, Op, PROCESSES, Program, Step, THREADS};
+use super::program::{Death, Index, Need, Op, PROCESSES, Program, Step, THREADS};
 use super::thread::{Existence, Kind, Thread};
 
 /// 2026-11-20T14:00:00Z.
 const START: i64 = 1_795_183_200_000_000;
 /// After this long what is written is synced, whoever asks for it.
 const SYNCED_WITHIN: u16 = 400;
-
-/// What a program did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Steps that were carried out.
-    pub steps: u64,
-    /// Batches and changes that were acknowledged.
-    pub acknowledged: u64,
-    /// Times that everything was checked.
-    pub checks: u64,
-    /// Processes that were killed.
-    pub kills: u64,
-    /// Times that the power was lost.
-    pub power_losses: u64,
-    /// What the disk was asked for.
-    pub disk: DiskCounts,
-}
-
-/// What must not be.
-#[derive(Debug, Clone)]
-pub struct Violation {
-    /// At which step; the number of steps stands for the end.
-    pub step: usize,
-    /// What was found.
-    pub what: String,
-    /// What the model knew.
-    pub model: String,
-}
-
-/// What a program changes on the disk, step by step.
-#[derive(Debug, Clone, Default)]
-pub struct Trace {
-    lines: Vec<String>,
-    seen: u64,
-}
-
-impl Trace {
-    /// Takes in the last operations after a step: those that change something, failures, and
-    /// nothing of what the index does to its own file.
-    fn note(&mut self, step: usize, operations: Vec<String>) {
-        self.lines.push(format!("step {step}"));
-        for operation in operations {
-            let mut words = operation.split_whitespace();
-            let number = words.next().and_then(|number| number.parse().ok());
-            let kind = words.nth(2).unwrap_or_default();
-            if number.is_some_and(|number| number <= self.seen) {
-                continue;
-            }
-            self.seen = number.unwrap_or(self.seen);
-            let changes = !matches!(kind, "Stat" | "Lock" | "List" | "Read" | "Open")
-                && !operation.contains("/index.redb");
-            if changes || operation.contains("os error") && !operation.contains("os error 2)") {
-                self.lines.push(operation);
-            }
-        }
-    }
-
-    /// What was noted.
-    #[must_use]
-    pub fn lines(&self) -> &[String] {
-        &self.lines
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "step {}: {}", self.step, self.what)
-    }
-}
 
 /// A home, who has it open, and what must hold of it.
 #[derive(Debug)]
@@ -177,8 +108,14 @@ impl Runner {
         self.figures.steps += 1;
         self.clock.advance_micros(1_000);
         match step {
-            Step::Do { by, op } => self.act((*by).into(), op),
-            Step::Cancelled { by, polls, op } => self.cancel((*by).into(), *polls, op),
+            Step::Do { by, op } => {
+                let op = self.prepare((*by).into(), op)?;
+                self.act((*by).into(), &op)
+            }
+            Step::Cancelled { by, polls, op } => {
+                let op = self.prepare((*by).into(), op)?;
+                self.cancel((*by).into(), *polls, &op)
+            }
             Step::CutShort {
                 by,
                 after,
@@ -240,6 +177,64 @@ impl Runner {
         self.close(0)
     }
 
+    /// Gives an operation threads with which it makes sense, where it leaves that open.
+    fn prepare(&mut self, by: usize, op: &Op) -> Result<Op, String> {
+        let mut prepared = op.clone();
+        for (number, need) in prepared.threads() {
+            if *number >= THREADS {
+                *number = self.thread_for(by, (*number % THREADS, need))?;
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// A thread that is what it must be, made so if need be.
+    fn thread_for(&mut self, by: usize, (from, need): (u8, Need)) -> Result<u8, String> {
+        let all = (0..THREADS).map(|at| (from + at) % THREADS);
+        let fits = |thread: &Thread| match need {
+            Need::Absent => thread.existence == Existence::Absent && thread.is_certain(),
+            Need::Live => thread.live == Some(by),
+            Need::Kept => thread.is_kept() && thread.live.is_none_or(|live| live == by),
+            Need::Cold => thread.is_kept() && thread.live.is_none(),
+            Need::Archived => thread.is_kept() && thread.archived == Some(true),
+        };
+        let found = all
+            .clone()
+            .find(|number| fits(&self.threads[usize::from(*number)]));
+        if let Some(number) = found {
+            return Ok(number);
+        }
+        let is_free = |thread: &Thread| match thread.existence {
+            Existence::Absent => thread.is_certain(),
+            Existence::Kept => thread.live.is_none_or(|live| live == by),
+            Existence::Deferred(owner) => owner == by,
+            Existence::MayBe | Existence::Wreck => false,
+        };
+        let mut all = all;
+        let free = all.find(|number| is_free(&self.threads[usize::from(*number)]));
+        let Some(thread) = free else {
+            return Ok(from);
+        };
+        let mut before = Vec::new();
+        match self.threads[usize::from(thread)].existence {
+            Existence::Absent => before.push(Op::Start { thread }),
+            Existence::Kept if need == Need::Live => before.push(Op::Resume { thread }),
+            _ => {}
+        }
+        let ends = from % 2 == 0;
+        match need {
+            Need::Absent => before = vec![Op::Delete { thread }],
+            Need::Live => {}
+            Need::Kept => before.push(Op::Turn { thread, ends }),
+            Need::Cold => before.extend([Op::Turn { thread, ends }, Op::Shutdown { thread }]),
+            Need::Archived => before.extend([Op::Turn { thread, ends }, Op::Archive { thread }]),
+        }
+        for op in before {
+            self.act(by, &op)?;
+        }
+        Ok(thread)
+    }
+
     /// A process does something.
     pub(super) fn act(&mut self, by: usize, op: &Op) -> Result<(), String> {
         if let Op::Reopen { index } = op {
@@ -297,9 +292,10 @@ impl Runner {
         (after, death): (u16, Death),
         op: &Op,
     ) -> Result<(), String> {
+        let op = self.prepare(by, op)?;
         let was_troubled = self.is_troubled;
         self.fail_everything_after(after);
-        let acted = self.act(by, op);
+        let acted = self.act(by, &op);
         match death {
             Death::Kill => self.kill(by),
             Death::Power => self.lose_power(),

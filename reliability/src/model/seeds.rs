@@ -8,8 +8,9 @@ use std::sync::Once;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use super::outcome::{Figures, Trace, Violation};
 use super::program::{Program, programs};
-use super::runner::{Figures, Trace, Violation, run, run_traced};
+use super::runner::{run, run_traced};
 
 /// How many smaller programs are tried, once one has failed.
 const MAX_SHRINKS: usize = 3_000;
@@ -122,6 +123,18 @@ pub fn run_whole(program: &Program) -> Result<Figures, Box<Violation>> {
             model: String::new(),
         }))
     })
+}
+
+/// Runs a program that was written down.
+///
+/// # Errors
+/// What must not be.
+///
+/// # Panics
+/// When it is no program.
+pub fn replay(json: &str) -> Result<Figures, Box<Violation>> {
+    let program = serde_json::from_str(json).expect("a program as a failure prints it");
+    run_whole(&program)
 }
 
 /// Runs the program that these bytes stand for, on a disk of its own.
