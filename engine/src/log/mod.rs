@@ -60,6 +60,7 @@ pub(crate) use replacing::{DamagedLog, Replaced, UNFINISHED, repairs, replace};
 pub use reverse::{ReverseReader, read_log_backwards};
 pub(crate) use rewrite::{Layout, MAX_LOST_RECORDS, Rewrite, has_frames};
 pub use scan::LogScan;
+pub(crate) use sync::sync_found;
 pub use sync::{SyncDone, SyncJob};
 pub use thread_log::{Appended, LogState, MAX_UNSYNCED_BYTES, NewThread, ThreadLog};
 pub use token_usage::{TokenUsageReport, token_usage};

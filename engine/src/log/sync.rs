@@ -6,7 +6,7 @@ use selvedge_codec::{ByteOffset, Ordinal, ThreadId};
 
 use super::context::{DurableDirs, Entries, LogContext, NewEntries};
 use super::handle::LogHandle;
-use crate::disk::Disk;
+use crate::disk::{Disk, OpenMode};
 use crate::home::LogPath;
 use crate::{Error, Result};
 
@@ -82,6 +82,22 @@ impl SyncJob {
             },
         })
     }
+}
+
+/// Makes a log durable that was found, with what it inherits and the entries that lead to both: its
+/// writer may have died before that.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn sync_found(context: &LogContext, (id, path): (ThreadId, &LogPath)) -> Result<()> {
+    let disk = &*context.disk;
+    let entries = context.dirs.found(context, (id, path))?;
+    context.dirs.sync_inherited(disk, &entries)?;
+    let file = context.home.log_file(path);
+    disk.open(&file, OpenMode::Read)
+        .and_then(|file| file.sync_data())
+        .map_err(|error| Error::io("sync", &file, error))?;
+    context.dirs.sync(disk, &entries)
 }
 
 /// What a fork inherits first, then the file: an entry that leads to nothing durable is worth

@@ -4,6 +4,7 @@
 //! - A log changes its place by a rename, so that it is whole wherever it is found; and both folders
 //!   are synced before it counts as moved, the new one first: a power loss may leave it in both
 //!   places, and never in none.
+//! - What was moved is durable with its bytes: whoever wrote them may have died before they were.
 //! - Of the logs of one thread the one that every reader prefers is always of the thread as it is:
 //!   to the archive it goes last, out of it first.
 //! - Nothing is replaced that holds anything which the log in its place does not.
@@ -18,6 +19,7 @@ use super::Store;
 use crate::disk::{DiskFile, FileStat, OpenMode, read_range};
 use crate::home::{LogName, LogPath};
 use crate::index::{Batch, Database, Fault, Moved, Projected, Tables, ThreadRow};
+use crate::log::sync_found;
 use crate::projection::project;
 use crate::thread::ThreadSummary;
 use crate::{Error, InvalidRequest, Result};
@@ -97,6 +99,9 @@ impl Store {
             .collect();
         if to_archive {
             moves.reverse();
+        }
+        for log in &logs {
+            sync_found(&self.context, (id, log))?;
         }
         if moves.is_empty() {
             self.finish_moves(&logs)?;

@@ -275,9 +275,14 @@ fn check_damage(thread: &Thread, history: &History) -> Result<(), String> {
     let mut next = 0;
     for record in &history.records {
         let ordinal = record.ordinal.get();
-        let is_reported = history.damage.iter().any(|damage| {
-            damage.first_ordinal.get() <= next && ordinal <= damage.next_ordinal.get()
+        // Gaps follow each other.
+        let reported = history.damage.iter().fold(next, |upto, damage| {
+            match damage.first_ordinal.get() <= upto {
+                true => upto.max(damage.next_ordinal.get()),
+                false => upto,
+            }
         });
+        let is_reported = ordinal <= reported;
         if ordinal != next && !(ordinal > next && is_reported) {
             return Err(format!(
                 "ordinal {ordinal} follows where {next} should, and nothing reports it: {:?}",

@@ -191,7 +191,12 @@ impl Runner {
                 self.note_mended(number, Known::Synced);
             }
             let thread = self.thread(number);
+            let is_known = thread
+                .entries
+                .iter()
+                .all(|entry| entry.known != Known::MayBe);
             if let Some(name) = thread.name()
+                && is_known
                 && !matches!(op, Op::RollBack { .. })
                 && summary.name.as_deref() != name
             {

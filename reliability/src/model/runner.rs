@@ -1,5 +1,6 @@
 //! Carries a program out, and keeps the model beside it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use selvedge::simulation::SimulatedDisk;
@@ -454,8 +455,10 @@ impl Runner {
 
     fn remove_index(&mut self) {
         if self.processes.iter().all(Option::is_none) {
-            let index = std::path::Path::new(HOME).join("index.redb");
-            self.seams.disk.remove_file(&index);
+            let index = Path::new(HOME).join("index.redb");
+            if self.seams.disk.files().contains(&index) {
+                self.seams.disk.remove_file(&index);
+            }
         }
     }
 }

@@ -140,6 +140,31 @@ fn a_move_that_finds_nothing_left_to_do_is_durable_all_the_same() {
     }
 }
 
+/// A process died before it had synced a thread. Another one archived it: the new name was synced, and
+/// not what it led to, so that a power loss left an archived log without a byte.
+#[test]
+fn an_archived_thread_has_its_bytes_whoever_wrote_them() {
+    for seed in 0..SEEDS {
+        let disk = disk(seed);
+        let (process, store) = open(&disk);
+        drop(start(&store, 1, "hello"));
+        let source = ForkSource {
+            thread_id: id(1),
+            upto: None,
+        };
+        drop(store.fork(&source, &ForkPoint::Whole, new(2)).unwrap());
+        process.kill();
+        let (_, store) = open(&disk);
+        for number in [1, 2] {
+            store.archive(id(number)).unwrap();
+        }
+        disk.lose_power();
+        let (_, store) = open(&disk);
+        let found = [1, 2].map(|number| records(&store, number));
+        assert_eq!(found, [2, 3], "seed {seed}");
+    }
+}
+
 /// A process died between the removal of a log and the sync of its folder. The deletion was asked for
 /// again, found nothing, and was acknowledged; a power loss brought the thread back.
 #[test]
