@@ -24,9 +24,9 @@ macro_rules! programs {
     ($($name:ident: $run:expr;)*) => {
         $(#[test]
         fn $name() {
-            let sum = programs_of($run, 60);
-            assert!(sum.checks > 60 && sum.acknowledged > 60, "{sum:?}");
-            assert!(sum.kills > 0 && sum.power_losses > 60 && sum.disk.faults > 0, "{sum:?}");
+            let sum = programs_of($run, 50);
+            assert!(sum.checks > 50 && sum.acknowledged > 50, "{sum:?}");
+            assert!(sum.kills > 0 && sum.power_losses > 50 && sum.disk.faults > 0, "{sum:?}");
         })*
     };
 }
@@ -61,9 +61,26 @@ fn any_bytes_are_a_program() {
     }
 }
 
-#[expect(dead_code, reason = "regressions are added as they are found")]
 fn holds(program: &str) {
     if let Err(violation) = replay(program) {
         panic!("{violation}\n{}", violation.model);
     }
+}
+
+/// A process was killed between making a log's file and its first write. The empty log stayed for
+/// ever, and every coverage counted it as one that can't be read.
+#[test]
+fn a_log_that_was_never_begun_is_cleared_away() {
+    holds(
+        r#"{"seed":902832490386685095,"steps":[{"Plant":{"thread":1,"lines":1}},{"Do":{"by":0,"op":{"Fork":{"thread":2,"source":1,"point":"Whole"}}}},{"CutShort":{"by":0,"after":0,"death":"Kill","op":{"Start":{"thread":0}}}}]}"#,
+    );
+}
+
+/// The power was lost before a thread was synced, and its log lost its head. Its frames are read; it is
+/// neither written on nor forked, and says so.
+#[test]
+fn a_log_that_lost_its_head_is_read_and_refuses_to_be_written() {
+    holds(
+        r#"{"seed":4769603406843254973,"steps":[{"Do":{"by":0,"op":{"Rename":{"thread":6,"clear":false}}}},{"Do":{"by":0,"op":{"Fork":{"thread":4,"source":0,"point":"Whole"}}}},{"Do":{"by":0,"op":{"Turn":{"thread":4,"ends":false}}}},{"Do":{"by":0,"op":{"Start":{"thread":0}}}},"LosePower",{"Do":{"by":0,"op":{"Resume":{"thread":4}}}}]}"#,
+    );
 }

@@ -42,7 +42,7 @@ impl Store {
     pub fn delete(&self, id: ThreadId) -> Result<()> {
         let _lock = self.context.locks.lock(id)?;
         let logs = self.logs_of(id)?;
-        if logs.readable.is_empty() && logs.unreadable.is_empty() {
+        if logs.is_empty() {
             self.finish_removal(id)?;
         }
         let _mark = self.mark_for_removal(id, &logs);

@@ -23,6 +23,12 @@ pub(super) struct ThreadLogs {
     pub(super) unreadable: Vec<LogPath>,
 }
 
+impl ThreadLogs {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.readable.is_empty() && self.unreadable.is_empty()
+    }
+}
+
 impl Store {
     /// All logs of a thread, wherever they lie and whatever their names.
     pub(super) fn logs_of(&self, id: ThreadId) -> Result<ThreadLogs> {
@@ -36,19 +42,26 @@ impl Store {
                 },
             },
         };
-        // That there is none is not believed of the index, which forgets what can't be listed.
-        let candidates = match indexed.filter(|logs| !logs.is_empty()) {
-            Some(logs) => logs,
-            None => {
-                let found = walk(self.disk(), self.home())?;
-                let hidden = found.failures.iter().find(|failure| hides_logs(failure));
-                if let Some(failure) = hidden {
-                    return Err(failure.why.clone());
-                }
-                found.logs.into_iter().map(|log| log.path).collect()
+        if let Some(logs) = indexed {
+            let known = self.of_thread(id, &logs);
+            if !known.is_empty() {
+                return Ok(known);
             }
-        };
-        let owners = parallel::filter_map(self.disk(), &candidates, SHARE, |path| {
+        }
+        // That there is none is not believed of the index: it forgets what can't be listed, and a log
+        // may just have been moved.
+        let found = walk(self.disk(), self.home())?;
+        let hidden = found.failures.iter().find(|failure| hides_logs(failure));
+        if let Some(failure) = hidden {
+            return Err(failure.why.clone());
+        }
+        let logs: Vec<_> = found.logs.into_iter().map(|log| log.path).collect();
+        Ok(self.of_thread(id, &logs))
+    }
+
+    /// Which of these logs are the thread's.
+    fn of_thread(&self, id: ThreadId, candidates: &[LogPath]) -> ThreadLogs {
+        let owners = parallel::filter_map(self.disk(), candidates, SHARE, |path| {
             Some((path.clone(), log_owner(self.disk(), self.home(), path)))
         });
         let mut found = ThreadLogs::default();
@@ -63,7 +76,7 @@ impl Store {
             }
         }
         found.readable.sort_by(prefer);
-        Ok(found)
+        found
     }
 
     /// The logs that the index knows of a thread, and those of its name that can't be read; `None`

@@ -35,6 +35,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -141,7 +142,7 @@ impl Store {
     /// # Errors
     /// [`crate::InvalidRequest::NoHome`] and [`crate::InvalidRequest::HomeNotADirectory`];
     /// [`Error::Io`] when the home can't be looked at or made. An index that another process holds,
-    /// that the disk has no room for or the system refuses is no error: reads go without it.
+    /// that the disk has no room for or that can only be read is no error: reads go without it.
     pub fn open(options: StoreOptions) -> Result<Self> {
         let StoreOptions {
             home,
@@ -264,7 +265,7 @@ impl Store {
     }
 
     /// Whether an error is the index's alone, so that the logs can still answer: another process
-    /// holds it, it can't grow, the system refuses it (its file system is read-only, ...), or it is
+    /// holds it, it can't grow, its file system is read-only, or it is
     /// damaged again and again. [`Store::list`] and the reads of one thread answer from the logs then
     /// by themselves.
     #[must_use]
@@ -272,8 +273,10 @@ impl Store {
         let index = self.home().index_path();
         match why {
             Error::TimedOut { .. } => true,
-            Error::Io { path, .. }
-            | Error::OutOfSpace { path, .. }
+            Error::Io { path, source, .. } => {
+                *path == index && source.kind() == io::ErrorKind::ReadOnlyFilesystem
+            }
+            Error::OutOfSpace { path, .. }
             | Error::Corrupt {
                 path,
                 why: CorruptReason::Index(_),

@@ -17,7 +17,8 @@ impl Runner {
         op: &Op,
         (items, said): (Vec<Vec<Item>>, Said),
     ) -> Result<(), String> {
-        if !self.is_troubled && !self.verdict(by, op).allows(&said) {
+        let is_expected = self.verdict(by, op).allows(&said) || self.is_refused_for_harm(op, &said);
+        if !self.is_troubled && !is_expected {
             let verdict = self.verdict(by, op);
             let said = match &said {
                 Said::Refused(why) => told(why),
@@ -334,15 +335,15 @@ impl Runner {
             }
             Op::Shutdown { thread } => {
                 if let Said::Done(_) = said {
-                    self.note_mended(*thread, Known::Synced);
                     let thread = self.thread(*thread);
                     thread.sync();
-                    thread.lose_process();
+                    thread.has_dropped = false;
+                    thread.lose_process(false);
                 }
             }
             Op::Discard { thread } => {
                 if let Said::Done(_) = said {
-                    self.thread(*thread).lose_process();
+                    self.thread(*thread).lose_process(false);
                 }
             }
             Op::Resume { thread } => {

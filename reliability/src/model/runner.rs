@@ -322,7 +322,7 @@ impl Runner {
     pub(super) fn lose_live(&mut self, by: usize) {
         for thread in &mut self.threads {
             if thread.live == Some(by) || thread.existence == Existence::Deferred(by) {
-                thread.lose_process();
+                thread.lose_process(self.drops_pages);
             }
         }
     }

@@ -170,12 +170,12 @@ impl Thread {
     }
 
     /// The process in which it was live is gone, with what it remembered.
-    pub fn lose_process(&mut self) {
+    pub fn lose_process(&mut self, drops_pages: bool) {
         self.live = None;
         match self.existence {
             Existence::Deferred(_) => self.forget(),
             _ => {
-                if self.has_dropped {
+                if self.has_dropped || drops_pages {
                     self.lose_pages();
                 }
                 self.note_torn();

@@ -3,6 +3,7 @@
 use selvedge::ThreadStore;
 use selvedge::simulation::{Fault, FaultKind, Operations};
 
+use super::entry::Known;
 use super::process::{HOME, Hung};
 use super::program::{Files, Harm, Op, PROCESSES, Plan, Step, THREADS, Target};
 use super::runner::{Runner, id_of, told};
@@ -108,7 +109,19 @@ impl Runner {
             return Ok(());
         }
         let loaded = self.loaded(by)?;
+        let drops_pages = self.drops_pages;
         for (thread, is_loaded) in self.threads.iter_mut().zip(loaded) {
+            if is_loaded && thread.is_ghost {
+                // A deletion shuts a thread down before anything else.
+                thread.is_ghost = false;
+                if thread
+                    .entries
+                    .iter()
+                    .any(|entry| entry.known > Known::MayBe)
+                {
+                    thread.existence = Existence::Kept;
+                }
+            }
             match (thread.live == Some(by), is_loaded) {
                 (false, true) => {
                     thread.live = Some(by);
@@ -116,7 +129,7 @@ impl Runner {
                         thread.existence = Existence::Deferred(by);
                     }
                 }
-                (true, false) => thread.lose_process(),
+                (true, false) => thread.lose_process(drops_pages),
                 _ => {}
             }
         }

@@ -115,6 +115,21 @@ impl Runner {
         }
     }
 
+    /// Whether a store refused to write on a log, or to fork it, whose head a power loss took: it is
+    /// read, and no more until it was repaired.
+    pub(super) fn is_refused_for_harm(&self, op: &Op, said: &Said) -> bool {
+        let number = match op {
+            Op::Fork { source, .. } => *source,
+            Op::Resume { thread }
+            | Op::Rename { thread, .. }
+            | Op::Branch { thread }
+            | Op::RollBack { thread, .. } => *thread,
+            _ => return false,
+        };
+        let is_harmed = self.threads[usize::from(number)].is_harmed;
+        is_harmed && matches!(said, Said::Refused(Error::Corrupt { .. }))
+    }
+
     /// Whether an operation can be held against the model where it stands.
     pub(super) fn makes_sense(&self, by: usize, op: &Op) -> bool {
         let of = |number: u8| &self.threads[usize::from(number)];

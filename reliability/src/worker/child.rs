@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use selvedge::{IndexMode, LogFormat, OpenOptions, Selvedge, ThreadId, ThreadSummary};
 
-use super::lane::{Lane, Own, Shared};
+use super::lane::{Lane, Own};
 use super::look;
 use super::said::{Line, Mouth, ORDER, Order, Role, short};
+use super::shared::Shared;
 
 /// Works, if this process was started as a worker; `None` otherwise. Programs call this before
 /// anything else, tests in a test of its own.

@@ -6,8 +6,8 @@ use selvedge::{
     Error, ListQuery, Result, SearchQuery, Selvedge, SortKey, ThreadFilter, ThreadId, ThreadSummary,
 };
 
-use super::lane::Shared;
 use super::said::Line;
+use super::shared::Shared;
 
 /// Every thread of a home, those in which nobody has said anything included.
 pub async fn list_all(selvedge: &Selvedge, archived: bool) -> Result<Vec<ThreadSummary>> {

@@ -14,6 +14,7 @@ pub mod check;
 pub mod launch;
 pub mod payload;
 pub mod said;
+mod shared;
 
 pub use child::run_if_asked;
 pub use launch::{Ended, Launcher, Report, Worker};
