@@ -323,6 +323,7 @@ fn the_documents_link_to_files_that_exist() {
         "ARCHITECTURE.md",
         "CHANGELOG.md",
         "SECURITY.md",
+        "RELIABILITY.md",
         "codec/FORMAT.md",
         "fuzz/README.md",
     ] {
