@@ -40,7 +40,7 @@ pub fn compress(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Res
 /// # Errors
 /// [`CodecError::Compressed`] for damage or too little memory, and
 /// [`CodecError::DecompressedTooLarge`] beyond [`MAX_DECOMPRESSED_BYTES`] or
-/// [`MAX_COMPRESSION_RATIO`].
+/// `MAX_COMPRESSION_RATIO`.
 pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     match decompress_prefix(bytes) {
         (decompressed, None) => Ok(decompressed),
