@@ -18,6 +18,12 @@ pub trait Clock: Debug + Send + Sync + 'static {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
         BEGAN.get_or_init(Instant::now).elapsed()
     }
+
+    /// Waits until `how_long` has elapsed: between two looks at something that nobody tells of. Only
+    /// where a thread may block.
+    fn pause(&self, how_long: Duration) {
+        std::thread::sleep(how_long);
+    }
 }
 
 /// The machine's clock.
@@ -35,7 +41,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that a test sets. What it is set forward by has elapsed.
+/// A clock that a test sets. What it is set forward by has elapsed, and so has what was paused,
+/// which does not change the time that it tells.
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicI64,
@@ -79,6 +86,12 @@ impl Clock for ManualClock {
     fn elapsed(&self) -> Duration {
         Duration::from_micros(self.elapsed_micros.load(Ordering::SeqCst))
     }
+
+    fn pause(&self, how_long: Duration) {
+        // Somebody else's thread may be what is waited for.
+        std::thread::sleep(how_long);
+        self.pass(i64::try_from(how_long.as_micros()).unwrap_or(i64::MAX));
+    }
 }
 
 #[cfg(test)]
@@ -93,5 +106,8 @@ mod tests {
         clock.set(UtcMicros::new(11));
         assert_eq!(clock.now(), UtcMicros::new(11));
         assert_eq!(clock.elapsed(), Duration::from_micros(13));
+        clock.pause(Duration::from_micros(2));
+        assert_eq!(clock.now(), UtcMicros::new(11));
+        assert_eq!(clock.elapsed(), Duration::from_micros(15));
     }
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use selvedge_codec::view::{fields, text};
 use selvedge_codec::{ByteLength, ByteOffset, ThreadId};
@@ -108,9 +108,10 @@ const UNFINISHED: &str = ".session_index.jsonl.new";
 const POLL: Duration = Duration::from_millis(1);
 
 /// Opens the file of names and locks it, until the handle is dropped.
-fn open_locked(disk: &dyn Disk, path: &Path, mode: OpenMode) -> Result<Box<dyn DiskFile>> {
+fn open_locked(context: &LogContext, path: &Path, mode: OpenMode) -> Result<Box<dyn DiskFile>> {
+    let (disk, clock) = (&*context.disk, &*context.clock);
     let failed = |error| Error::io("lock", path, error);
-    let began = Instant::now();
+    let began = clock.elapsed();
     loop {
         let file = disk
             .open(path, mode)
@@ -118,14 +119,17 @@ fn open_locked(disk: &dyn Disk, path: &Path, mode: OpenMode) -> Result<Box<dyn D
         if file.try_lock_range(LOCK, false).map_err(failed)? {
             // It may have been replaced before it was locked.
             let opened = file.stat().map_err(failed)?;
-            if disk.stat(path).is_ok_and(|now| now.inode == opened.inode) {
-                return Ok(file);
+            match disk.stat(path) {
+                Ok(now) if now.inode == opened.inode => return Ok(file),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
             }
         }
-        if began.elapsed() > PATIENCE {
+        if clock.elapsed().saturating_sub(began) > PATIENCE {
             return Err(timed_out(path));
         }
-        std::thread::sleep(POLL);
+        clock.pause(POLL);
     }
 }
 
@@ -137,19 +141,20 @@ fn timed_out(path: &Path) -> Error {
 }
 
 /// Gives a thread a name beside the logs, or says there that it has none any more. Where that is
-/// what the file says already, nothing is written. It is durable when this returns.
+/// what the file says already, nothing is written, but synced: a first try may have written it and
+/// come no further. It is durable when this returns.
 pub(crate) fn write_name(context: &LogContext, id: ThreadId, name: Option<&str>) -> Result<()> {
     let (disk, home) = (&*context.disk, &context.home);
+    let path = home.session_index_path();
     if SessionNames::load(disk, home)?.get(id) == name {
-        return Ok(());
+        return sync_names(disk, home);
     }
     let line = serde_json::json!({
         "id": id,
         "thread_name": name.unwrap_or_default(),
         "updated_at": context.clock.now().to_string(),
     });
-    let path = home.session_index_path();
-    let file = open_locked(disk, &path, OpenMode::CreateOrOpen)?;
+    let file = open_locked(context, &path, OpenMode::CreateOrOpen)?;
     let failed = |error| Error::io("write", &path, error);
     let last = match file.len().map_err(failed)?.get().checked_sub(1) {
         Some(last) => read_range(&*file, ByteOffset::new(last), ByteLength::new(1)),
@@ -175,8 +180,8 @@ pub(crate) fn forget_name(context: &LogContext, id: ThreadId) -> Result<()> {
         Err(error) => return Err(Error::io("look at", &path, error)),
     }
     let failed = |error| Error::io("write", &path, error);
-    let file = open_locked(disk, &path, OpenMode::Write)?;
-    let began = Instant::now();
+    let file = open_locked(context, &path, OpenMode::Write)?;
+    let began = context.clock.elapsed();
     loop {
         let len = file.len().map_err(failed)?;
         let bytes = read_range(&*file, ByteOffset::ZERO, len).map_err(failed)?;
@@ -188,7 +193,8 @@ pub(crate) fn forget_name(context: &LogContext, id: ThreadId) -> Result<()> {
             }
         }
         if kept.len() == bytes.len() {
-            return Ok(());
+            // An earlier try may have put it there, and come no further.
+            return disk.sync_dir(home.root()).map_err(failed);
         }
         let unfinished = home.resolve(UNFINISHED);
         put(disk, &unfinished, &kept).map_err(failed)?;
@@ -197,10 +203,22 @@ pub(crate) fn forget_name(context: &LogContext, id: ThreadId) -> Result<()> {
             disk.rename(&unfinished, &path).map_err(failed)?;
             return disk.sync_dir(home.root()).map_err(failed);
         }
-        if began.elapsed() > PATIENCE {
+        if context.clock.elapsed().saturating_sub(began) > PATIENCE {
             return Err(timed_out(&path));
         }
     }
+}
+
+/// Makes what the file of names says durable, if there is one.
+fn sync_names(disk: &dyn Disk, home: &Home) -> Result<()> {
+    let path = home.session_index_path();
+    let failed = |error| Error::io("sync", &path, error);
+    match disk.open(&path, OpenMode::Write) {
+        Ok(file) => file.sync_data().map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    disk.sync_dir(home.root()).map_err(failed)
 }
 
 fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {

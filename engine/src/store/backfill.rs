@@ -141,11 +141,16 @@ impl Store {
     ) -> Result<u64, Fault> {
         let owner = new_owner(&self.process);
         // Since when others have been in the way.
-        let mut waiting: Option<Instant> = None;
+        let clock = &self.context.clock;
+        let mut waiting: Option<Duration> = None;
         loop {
             self.check_stopped()?;
             let stepped = self.step(index, &owner, progress);
-            let waited = || waiting.map_or(Duration::ZERO, |since| since.elapsed());
+            let waited = || {
+                clock
+                    .elapsed()
+                    .saturating_sub(waiting.unwrap_or(clock.elapsed()))
+            };
             match stepped {
                 Ok(Step::Covered(projected)) => return Ok(projected),
                 Ok(Step::Fenced) => waiting = None,
@@ -162,8 +167,8 @@ impl Store {
                 // A transaction of theirs is what somebody who waits for a lease waits for, too.
                 Err(Fault::Busy) if waited() >= wait => return Err(Fault::Busy),
                 Ok(Step::Held(_)) | Err(Fault::Busy) => {
-                    waiting.get_or_insert_with(Instant::now);
-                    std::thread::sleep(POLL);
+                    waiting.get_or_insert_with(|| clock.elapsed());
+                    clock.pause(POLL);
                 }
                 Err(fault) => return Err(fault),
             }

@@ -15,6 +15,7 @@
 //! made smaller before it is shown.
 
 mod check;
+mod clock;
 mod entry;
 mod learn;
 mod listing;

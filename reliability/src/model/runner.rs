@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use selvedge::simulation::SimulatedDisk;
-use selvedge::{Error, ManualClock, ThreadId, UtcMicros};
+use selvedge::{Error, ThreadId, UtcMicros};
 
+use super::clock::SimulatedClock;
 use super::entry::Known;
 use super::ops::Said;
 use super::outcome::{Figures, Trace, Violation};
@@ -22,7 +23,7 @@ const SYNCED_WITHIN: u16 = 400;
 #[derive(Debug)]
 pub struct Runner {
     pub(super) seams: Seams,
-    clock: Arc<ManualClock>,
+    clock: Arc<SimulatedClock>,
     pub(super) processes: [Option<Process>; PROCESSES],
     pub(super) threads: Vec<Thread>,
     /// Accesses to the disk may fail.
@@ -83,7 +84,7 @@ pub(super) fn id_of(number: u8) -> ThreadId {
 
 impl Runner {
     fn new(seed: u64) -> Self {
-        let clock = Arc::new(ManualClock::new(UtcMicros::new(START)));
+        let clock = Arc::new(SimulatedClock::new(UtcMicros::new(START)));
         let seams = Seams {
             disk: SimulatedDisk::new(seed, Arc::clone(&clock) as _),
             clock: Arc::clone(&clock) as _,
@@ -242,13 +243,7 @@ impl Runner {
             self.close(by)?;
             return self.open(by, *index);
         }
-        if !self.makes_sense(by, op) {
-            return Ok(());
-        }
-        if self.processes[by].is_none() {
-            self.open(by, Index::Wait)?;
-        }
-        if self.processes[by].is_none() {
+        if !self.is_possible(by, op)? {
             return Ok(());
         }
         self.is_fresh = false;
@@ -263,13 +258,22 @@ impl Runner {
         self.check_loaded(by)
     }
 
-    /// A process begins something that nobody waits for.
-    fn cancel(&mut self, by: usize, polls: u8, op: &Op) -> Result<(), String> {
-        if matches!(op, Op::Reopen { .. }) || !self.makes_sense(by, op) {
-            return Ok(());
+    /// Whether a process, which is started if need be, can do something that makes sense.
+    fn is_possible(&mut self, by: usize, op: &Op) -> Result<bool, String> {
+        if !self.makes_sense(by, op) {
+            return Ok(false);
         }
         if self.processes[by].is_none() {
             self.open(by, Index::Wait)?;
+        }
+        // What was found on the way may be something else than what was expected.
+        Ok(self.processes[by].is_some() && self.makes_sense(by, op))
+    }
+
+    /// A process begins something that nobody waits for.
+    fn cancel(&mut self, by: usize, polls: u8, op: &Op) -> Result<(), String> {
+        if matches!(op, Op::Reopen { .. }) || !self.is_possible(by, op)? {
+            return Ok(());
         }
         self.is_fresh = false;
         let given = self.given(by, op);

@@ -86,10 +86,22 @@ impl Journal {
     /// What is durable once `dir` is synced, in order. What came before it under the same names is
     /// durable with it.
     pub(super) fn sync(&mut self, dir: Inode) -> Vec<Change> {
-        let mut durable = BTreeSet::new();
-        let mut done = Vec::new();
-        for mut operation in std::mem::take(&mut self.0).into_iter().rev() {
+        for operation in &mut self.0 {
             operation.unsynced.retain(|unsynced| *unsynced != dir);
+        }
+        self.take_durable(BTreeSet::new())
+    }
+
+    /// What is durable once a name is, whoever's hands made it so.
+    pub(super) fn settle(&mut self, name: Entry) -> Vec<Change> {
+        self.take_durable(BTreeSet::from([name]))
+    }
+
+    /// Takes what has no directory left to be synced, or touches one of these names, with all that
+    /// came before it under the same names.
+    fn take_durable(&mut self, mut durable: BTreeSet<Entry>) -> Vec<Change> {
+        let mut done = Vec::new();
+        for operation in std::mem::take(&mut self.0).into_iter().rev() {
             if operation.unsynced.is_empty() || operation.touches(&durable) {
                 durable.extend(operation.changes.iter().map(|(entry, _)| entry.clone()));
                 done.push(operation);

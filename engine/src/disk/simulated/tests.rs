@@ -174,6 +174,29 @@ fn entries_dropped_by_a_failed_sync_are_not_durable_after_a_later_one() {
     assert_eq!(disk.files(), Vec::<PathBuf>::new());
 }
 
+/// A process had removed a file and not synced that; the tester put another one in its place, and the
+/// power loss carried the removal out on that one.
+#[test]
+fn what_the_tester_makes_stays_whatever_was_done_under_its_name_before() {
+    for seed in 0..100 {
+        let disk = disk(seed);
+        let process = disk.process();
+        make(&process, "log", b"old").sync_data().unwrap();
+        process.create_dir(&at("dir")).unwrap();
+        process.sync_dir(&at("")).unwrap();
+        process.remove(&at("log")).unwrap();
+        process.remove_dir(&at("dir")).unwrap();
+        disk.write_file(&at("log"), b"new");
+        disk.write_file(&at("dir/below"), b"new");
+        make(&process, "gone", b"x").sync_data().unwrap();
+        disk.remove_file(&at("gone"));
+        disk.lose_power();
+        assert_eq!(disk.read_file(&at("log")).unwrap(), b"new", "seed {seed}");
+        assert_eq!(disk.read_file(&at("dir/below")).unwrap(), b"new");
+        assert_eq!(disk.read_file(&at("gone")), None);
+    }
+}
+
 #[test]
 fn short_and_interrupted_calls_are_not_seen_above() {
     let disk = disk(1);

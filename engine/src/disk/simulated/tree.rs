@@ -315,11 +315,15 @@ impl Medium {
         let contents = Contents::durable(bytes, now);
         match place.found {
             Some(found) if self.is_directory(found) => os(EISDIR),
-            Some(found) => self.change(found, |node, _| node.kind = Kind::File(contents)),
+            Some(found) => {
+                self.change(found, |node, _| node.kind = Kind::File(contents))?;
+                self.settle_name(place.entry, Some(found));
+                Ok(())
+            }
             None => {
                 let inode = self.make(Kind::File(contents));
                 self.enter(vec![(place.entry.clone(), Some(inode))])?;
-                self.settle(vec![(place.entry, Some(inode))]);
+                self.settle_name(place.entry, Some(inode));
                 Ok(())
             }
         }
@@ -344,7 +348,7 @@ impl Medium {
             }
         };
         if inode != ROOT {
-            self.settle(vec![(place.entry, Some(inode))]);
+            self.settle_name(place.entry, Some(inode));
         }
         Ok(())
     }
@@ -356,8 +360,16 @@ impl Medium {
             return os(EISDIR);
         }
         self.enter(vec![(place.entry.clone(), None)])?;
-        self.settle(vec![(place.entry, None)]);
+        self.settle_name(place.entry, None);
         Ok(())
+    }
+
+    /// Makes what a name stands for durable, and what was done under it before.
+    fn settle_name(&mut self, name: Entry, stands_for: Option<Inode>) {
+        let durable = self.journal.settle(name.clone());
+        self.settle(durable);
+        // A failed sync may have dropped what made it so.
+        self.settle(vec![(name, stands_for)]);
     }
 
     /// An open file that is no directory.

@@ -9,8 +9,8 @@ use selvedge_codec::Item;
 use super::home::WAIT;
 use crate::clock::ManualClock;
 use crate::disk::simulated::{Fault, FaultKind, Operations, SimulatedDisk, SimulatedProcess};
-use crate::listing::{ListQuery, ThreadFilter, scan_list};
-use crate::log::{NewThread, ThreadLog};
+use crate::listing::{ListQuery, SessionNames, ThreadFilter, forget_name, scan_list, write_name};
+use crate::log::{LogContext, NewThread, ThreadLog};
 use crate::sample_home::{id, meta, moment, user};
 use crate::store::{ForkSource, Store, StoreOptions};
 use crate::thread::ForkPoint;
@@ -185,6 +185,39 @@ fn a_deletion_that_finds_nothing_left_is_durable_all_the_same() {
             matches!(found, Err(Error::ThreadNotFound { .. })),
             "seed {seed}: {found:?}"
         );
+    }
+}
+
+/// A name was written beside the logs, and its sync failed. The name was asked for again, was found in
+/// the file, and was acknowledged without a sync; so was the removal of a name that was written no
+/// further than its folder. A power loss took both back.
+#[test]
+fn a_name_beside_the_logs_that_is_there_already_is_durable_all_the_same() {
+    let set = |context: &LogContext| write_name(context, id(1), Some("a"));
+    let forget = |context: &LogContext| forget_name(context, id(1));
+    type Change<'a> = &'a dyn Fn(&LogContext) -> Result<()>;
+    let cases: [(Operations, Change<'_>, Option<&str>); 2] = [
+        (Operations::Sync, &set, Some("a")),
+        (Operations::SyncDir, &forget, None),
+    ];
+    for (seed, (fails, change, expected)) in
+        (0..SEEDS).flat_map(|seed| cases.map(|case| (seed, case)))
+    {
+        let disk = disk(seed);
+        let (_, store) = open(&disk);
+        let context = store.log_context();
+        if expected.is_none() {
+            write_name(context, id(1), Some("b")).unwrap();
+        }
+        disk.plan(Fault::always(fails, FaultKind::Io));
+        change(context).unwrap_err();
+        disk.heal();
+        change(context).unwrap();
+        disk.lose_power();
+        let (_, store) = open(&disk);
+        let context = store.log_context();
+        let names = SessionNames::load(&*context.disk, &context.home).unwrap();
+        assert_eq!(names.get(id(1)), expected, "seed {seed}");
     }
 }
 
