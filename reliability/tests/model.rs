@@ -3,7 +3,7 @@
 //!
 //! Ten thousand: `cargo run -p selvedge-reliability --release -- --programs 10000`.
 
-use selvedge_reliability::model::{Figures, replay, run_bytes, run_seed, seeds};
+use selvedge_reliability::model::{Figures, Program, replay, run_bytes, run_seed, seeds};
 
 /// Steps of a program.
 const STEPS: usize = 24;
@@ -55,9 +55,16 @@ fn any_bytes_are_a_program() {
     run_bytes(&[]);
     run_bytes(&[0xff; 64]);
     let mut rng = fastrand::Rng::with_seed(7);
-    for _ in 0..8 {
-        let bytes: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(400).collect();
+    for _ in 0..24 {
+        let mut bytes: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(300).collect();
         run_bytes(&bytes);
+        // What is near in bytes is near in steps.
+        let program = Program::from_bytes(&bytes, STEPS);
+        assert_eq!(program.steps.len(), STEPS);
+        *bytes.last_mut().unwrap() ^= 1;
+        let near = Program::from_bytes(&bytes, STEPS);
+        let same = program.steps.iter().zip(&near.steps);
+        assert!(same.filter(|(one, other)| one == other).count() >= STEPS - 1);
     }
 }
 
@@ -73,6 +80,15 @@ fn holds(program: &str) {
 fn a_log_that_was_never_begun_is_cleared_away() {
     holds(
         r#"{"seed":902832490386685095,"steps":[{"Plant":{"thread":1,"lines":1}},{"Do":{"by":0,"op":{"Fork":{"thread":2,"source":1,"point":"Whole"}}}},{"CutShort":{"by":0,"after":0,"death":"Kill","op":{"Start":{"thread":0}}}}]}"#,
+    );
+}
+
+/// A step was held against what had been known before its process was started, which found that a power
+/// loss had taken the thread's log and left an empty file.
+#[test]
+fn a_step_is_held_against_what_its_process_found() {
+    holds(
+        r#"{"seed":4000999904179518645,"steps":[{"Do":{"by":0,"op":{"Fork":{"thread":4,"source":7,"point":"Whole"}}}},{"CutShort":{"by":0,"after":16,"death":"Kill","op":{"Persist":{"thread":5}}}},"LosePower",{"Do":{"by":0,"op":{"Unarchive":{"thread":0}}}}]}"#,
     );
 }
 

@@ -1,7 +1,8 @@
 //! Programs: what is done to a home, by whom, and what goes wrong meanwhile.
 
+use arbitrary::{Arbitrary, Unstructured};
 use proptest::collection::vec;
-use proptest::prelude::*;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,10 @@ use serde::{Deserialize, Serialize};
 pub const THREADS: u8 = 4;
 /// How many simulated processes share the home.
 pub const PROCESSES: usize = 2;
+/// Faults come before so many accesses to the disk.
+const MAX_AFTER: u16 = 200;
+/// How far the clock is set, in seconds: more than two days.
+const MAX_JUMP: i32 = 200_000;
 
 /// A program: what is run, and the seed of the disk that it is run on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +24,25 @@ pub struct Program {
     pub steps: Vec<Step>,
 }
 
+impl Program {
+    /// The program of up to so many steps that these bytes stand for: what is near in bytes is near in
+    /// steps, so that a fuzzer finds its way.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8], most: usize) -> Self {
+        let mut bytes = Unstructured::new(bytes);
+        // Bytes that have run out are zeros.
+        let seed = bytes.arbitrary().unwrap_or_default();
+        let steps = std::iter::from_fn(|| match bytes.is_empty() {
+            true => None,
+            false => Step::arbitrary(&mut bytes).ok(),
+        });
+        let steps = steps.map(Step::within_bounds).take(most).collect();
+        Self { seed, steps }
+    }
+}
+
 /// One step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Arbitrary)]
 pub enum Step {
     /// A process does something. It is started where it does not run.
     Do { by: u8, op: Op },
@@ -58,7 +80,7 @@ pub enum Step {
 }
 
 /// How a process ends that is not shut down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Arbitrary)]
 pub enum Death {
     /// It is killed.
     Kill,
@@ -67,7 +89,7 @@ pub enum Death {
 }
 
 /// What is done with the index when a home is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Arbitrary)]
 pub enum Index {
     /// It is completed first.
     Wait,
@@ -80,7 +102,7 @@ pub enum Index {
 }
 
 /// Where a fork leaves its source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Arbitrary)]
 pub enum Point {
     /// At its end.
     Whole,
@@ -91,7 +113,7 @@ pub enum Point {
 }
 
 /// What a process does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Arbitrary)]
 pub enum Op {
     /// Starts a thread.
     Start { thread: u8 },
@@ -163,7 +185,55 @@ pub enum Need {
     Archived,
 }
 
+impl Step {
+    /// Keeps a step that was made from bytes within what steps may say.
+    fn within_bounds(mut self) -> Self {
+        match &mut self {
+            Self::Do { by, op } | Self::Cancelled { by, op, .. } => {
+                *by %= PROCESSES as u8;
+                op.keep_within_bounds();
+            }
+            Self::CutShort { by, after, op, .. } => {
+                *by %= PROCESSES as u8;
+                *after %= MAX_AFTER;
+                op.keep_within_bounds();
+            }
+            Self::Kill { by } => *by %= PROCESSES as u8,
+            Self::Fault(plan) => {
+                plan.after %= MAX_AFTER;
+                plan.keep_sensible();
+            }
+            Self::Plant { thread, lines } => {
+                *thread %= THREADS;
+                *lines = 1 + *lines % 4;
+            }
+            Self::FewHandles { handles } => *handles %= 12,
+            Self::Clock { seconds } => *seconds %= MAX_JUMP,
+            Self::Wait { millis } => *millis %= 1_500,
+            Self::NoRoom { .. }
+            | Self::ReadOnly
+            | Self::Heal
+            | Self::LosePower
+            | Self::RemoveIndex => {}
+        }
+        self
+    }
+}
+
 impl Op {
+    fn keep_within_bounds(&mut self) {
+        match self {
+            Self::Append { records, .. } => *records = 1 + *records % 3,
+            Self::Burst { batches, .. } => *batches = 2 + *batches % 3,
+            Self::Large { kilobytes, .. } => *kilobytes = 1 + *kilobytes % 79,
+            Self::RollBack { turns, .. } => *turns = 1 + *turns % 2,
+            _ => {}
+        }
+        for (thread, _) in self.threads() {
+            *thread %= 2 * THREADS;
+        }
+    }
+
     /// The threads that it names, each with what it must be.
     pub fn threads(&mut self) -> Vec<(&mut u8, Need)> {
         match self {
@@ -193,7 +263,7 @@ impl Op {
 }
 
 /// Accesses to the disk, by kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Arbitrary)]
 pub enum Target {
     /// All of them.
     Any,
@@ -228,7 +298,7 @@ pub enum Target {
 }
 
 /// What an access meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Arbitrary)]
 pub enum Harm {
     /// EIO.
     Io,
@@ -256,8 +326,17 @@ impl Harm {
     }
 }
 
+impl Plan {
+    /// Only syncs drop pages.
+    const fn keep_sensible(&mut self) {
+        if matches!(self.harm, Harm::DroppedPages) {
+            self.on = Target::Sync;
+        }
+    }
+}
+
 /// Which files are harmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Arbitrary)]
 pub enum Files {
     /// All.
     All,
@@ -270,7 +349,7 @@ pub enum Files {
 }
 
 /// A fault to come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Arbitrary)]
 pub struct Plan {
     /// Which accesses fail.
     pub on: Target,
@@ -377,24 +456,21 @@ fn plan() -> impl Strategy<Value = Plan> {
     ];
     let times = prop_oneof![4 => Just(1_u8), 2 => 2..5_u8, 2 => Just(0_u8)];
     (target, files, after(), times, harm).prop_map(|(on, files, after, times, harm)| {
-        // Only syncs drop pages, and nobody notices what is retried below.
-        let on = match harm {
-            DroppedPages => Sync,
-            _ => on,
-        };
-        Plan {
+        let mut plan = Plan {
             on,
             files,
             after,
             times,
             harm,
-        }
+        };
+        plan.keep_sensible();
+        plan
     })
 }
 
 /// Near places are tried more often than far ones.
 fn after() -> impl Strategy<Value = u16> {
-    prop_oneof![4 => 0..8_u16, 4 => 0..40_u16, 2 => 0..200_u16]
+    prop_oneof![4 => 0..8_u16, 4 => 0..40_u16, 2 => 0..MAX_AFTER]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -402,8 +478,8 @@ fn step() -> impl Strategy<Value = Step> {
     let clock = prop_oneof![
         2 => 0..3_i32,
         2 => 3..90_i32,
-        1 => 0..200_000_i32,
-        2 => -200_000..0_i32,
+        1 => 0..MAX_JUMP,
+        2 => -MAX_JUMP..0_i32,
     ];
     prop_oneof![
         60 => (by(), op()).prop_map(|(by, op)| Step::Do { by, op }),

@@ -142,19 +142,7 @@ pub fn replay(json: &str) -> Result<Figures, Box<Violation>> {
 /// # Panics
 /// When something is not as it must be.
 pub fn run_bytes(bytes: &[u8]) {
-    // Not proptest's source of given bytes: it runs dry, and then gives what a choice out of a range
-    // refuses for ever.
-    let mut seed = [0; 32];
-    for (at, byte) in bytes.iter().enumerate() {
-        let place: &mut u8 = &mut seed[at % 32];
-        *place = place.rotate_left(3).wrapping_mul(31) ^ byte;
-    }
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let Ok(tree) = programs(FUZZED_STEPS).new_tree(&mut runner) else {
-        return;
-    };
-    let program = tree.current();
+    let program = Program::from_bytes(bytes, FUZZED_STEPS);
     if let Err(violation) = run_whole(&program) {
         panic!("{violation}\n{:#?}\n{}", program.steps, violation.model);
     }

@@ -133,8 +133,10 @@ impl Thread {
             entry.first = next;
             next = next.map(|next| next + entry.records.len() as u64);
         }
-        // A log begins with its meta, whoever was told of it.
-        if let Some(meta) = self.entries.first_mut() {
+        // A log begins with its meta, whoever was told of it, unless that was lost and it went on.
+        if let Some(meta) = self.entries.first_mut()
+            && !self.is_harmed
+        {
             meta.known = meta.known.max(known);
         }
         if known == Known::Synced {
