@@ -2,7 +2,9 @@
 //! copies where there can be no links.
 //!
 //! What must hold: the folder is whole before the fork's own file is made, so that a crash leaves
-//! a folder that nobody needs, or a whole fork; and what is linked is the file that was read.
+//! a folder that nobody needs, or a whole fork; what is linked is the file that was read; and what is
+//! inherited is durable before it is linked. A power loss that took the end of a linked file would
+//! otherwise have the fork show, in its place, what the file's own thread says afterwards.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -145,8 +147,11 @@ fn fill(context: &LogContext, dir: &Path, inheritance: &Inheritance) -> Result<V
     Ok(linked)
 }
 
-/// Links a file; `false` where there can be no link.
+/// Links a file, synced; `false` where there can be no link.
 fn link(disk: &dyn Disk, (file, inode): (&Path, u64), to: &Path) -> Result<bool> {
+    disk.open(file, OpenMode::Read)
+        .and_then(|file| file.sync_data())
+        .map_err(|error| Error::io("sync", file, error))?;
     match disk.link(file, to) {
         Err(error) if can_have_no_link(&error) => return Ok(false),
         linked => linked.map_err(|error| Error::io("link", file, error))?,

@@ -2,7 +2,7 @@
 
 use selvedge::{Durability, Item};
 
-use super::entry::{Expected, Known};
+use super::entry::{Entry, Expected, Known};
 use super::ops::{Reply, Said, fact};
 use super::program::{Op, Point};
 use super::runner::{Runner, id_of, told};
@@ -218,17 +218,14 @@ impl Runner {
         let parent = self.thread(source).clone();
         let (before, entries) = match parent.inherited.clone() {
             Inherited::Exactly(before) => (before, parent.entries.clone()),
-            // Nobody has looked at it yet: what it holds is not asked either.
+            // Nobody has looked at it yet, and it may end within a batch.
             Inherited::From {
-                before,
-                mut entries,
-                ..
+                before, entries, ..
             } => {
-                entries
-                    .iter_mut()
-                    .for_each(|entry| entry.known = Known::MayBe);
-                entries.extend(parent.entries.clone());
-                (before, entries)
+                let before = before.into_iter().map(Expected::Exactly);
+                let records = entries.into_iter().flat_map(|entry| entry.records);
+                let each = before.chain(records).map(|record| Entry::new(vec![record]));
+                (Vec::new(), each.chain(parent.entries.clone()).collect())
             }
         };
         let is_placed = self.thread(number).is_haunted;

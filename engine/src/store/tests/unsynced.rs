@@ -12,7 +12,7 @@ use crate::disk::simulated::{Fault, FaultKind, Operations, SimulatedDisk, Simula
 use crate::listing::{ListQuery, SessionNames, ThreadFilter, forget_name, scan_list, write_name};
 use crate::log::{LogContext, NewThread, ThreadLog};
 use crate::sample_home::{id, meta, moment, user};
-use crate::store::{ForkSource, Store, StoreOptions};
+use crate::store::{ForkSource, IndexUse, Store, StoreOptions};
 use crate::thread::ForkPoint;
 use crate::{Error, Result};
 
@@ -34,6 +34,17 @@ fn open(disk: &SimulatedDisk) -> (SimulatedProcess, Store) {
     .unwrap();
     store.backfill(WAIT, &|_| ()).unwrap();
     (process, store)
+}
+
+fn open_without_index(disk: &SimulatedDisk) -> (SimulatedProcess, Store) {
+    let process = disk.process();
+    let store = Store::open(StoreOptions {
+        disk: Arc::new(process.clone()),
+        clock: Arc::new(ManualClock::new(moment(0))),
+        index: IndexUse::None,
+        ..StoreOptions::new("/machine/home")
+    });
+    (process, store.unwrap())
 }
 
 fn new(number: u8) -> NewThread {
@@ -260,8 +271,12 @@ fn a_folder_that_could_not_be_listed_once_is_listed_again() {
     let listed = || store.list(&query).unwrap().threads.len();
     disk.plan(Fault::always(Operations::List, FaultKind::Io).on_path("/20"));
     assert_eq!(listed(), 0);
-    // That it is not there can't be said.
+    // That it is not there can't be said: a second thread of its id was started.
     assert!(matches!(store.delete(id(1)), Err(Error::Io { .. })));
+    assert!(matches!(store.find(id(1)), Err(Error::Io { .. })));
+    let (process, without) = open_without_index(&disk);
+    assert!(matches!(without.find(id(1)), Err(Error::Io { .. })));
+    drop((process, without));
     disk.heal();
     assert_eq!(records(&store, 1), 2);
     assert_eq!(listed(), 1);
@@ -304,4 +319,45 @@ fn a_fork_does_not_show_batches_that_end_elsewhere() {
         .collect();
     assert!(said.is_empty(), "{said:?}");
     assert!(!history.damage.is_empty());
+}
+
+/// A power loss took the unsynced end of a log that had been forked. Its thread went on where the log
+/// ended now, and the fork, whose links lead to the same file, showed that as what it had inherited.
+#[test]
+fn a_fork_does_not_inherit_what_its_source_says_after_a_power_loss() {
+    let mut kept = 0;
+    for seed in 0..4 * SEEDS {
+        let disk = disk(seed);
+        let (_, store) = open(&disk);
+        let mut parent = start(&store, 1, "hello");
+        parent.sync().unwrap();
+        for text in ["what was inherited, at some length", "and more of it"] {
+            say(&mut parent, text).unwrap();
+        }
+        let source = ForkSource {
+            thread_id: id(1),
+            upto: None,
+        };
+        let fork = store.fork(&source, &ForkPoint::Whole, new(2)).unwrap();
+        drop((fork, parent));
+        disk.lose_power();
+        let (_, store) = open(&disk);
+        say(&mut resume(&store, 1), "else").unwrap();
+        let Ok(history) = store.history(id(2)) else {
+            continue;
+        };
+        kept += 1;
+        let inherited = history
+            .records
+            .iter()
+            .take_while(|record| record.ordinal < history.own_from);
+        let said: Vec<_> = inherited
+            .map(|record| String::from_utf8_lossy(&record.body))
+            .collect();
+        assert!(
+            !said.iter().any(|said| said.contains("else")),
+            "seed {seed}: {said:?}"
+        );
+    }
+    assert!(kept > 0, "no fork was ever left");
 }
