@@ -108,6 +108,10 @@ impl Store {
             let file = self.home().resolve(&subdir);
             too_deep(&file, subdir)
         }));
+        // One that the index does not know is listed itself, and then tells.
+        for subdir in &subdirs {
+            healed.remove(subdir.as_str());
+        }
         for failure in failures {
             healed.remove(failure.path.as_str());
             relisted.fail(failure.path, &failure.why, &known.failures);
