@@ -5,8 +5,10 @@ use std::sync::Arc;
 use selvedge_codec::Item;
 
 use super::home::WAIT;
+use super::set_state;
 use crate::clock::ManualClock;
 use crate::disk::simulated::{Fault, FaultKind, Operations, SimulatedDisk, SimulatedProcess};
+use crate::index::Tables as _;
 use crate::listing::ListQuery;
 use crate::log::{NewThread, ThreadLog};
 use crate::sample_home::{id, meta, moment, user};
@@ -104,4 +106,29 @@ fn a_thread_is_not_told_to_be_missing_while_a_folder_can_not_be_listed() {
         let missing = store.find(id(7));
         assert!(matches!(missing, Err(Error::ThreadNotFound { .. })));
     }
+}
+
+/// A process had no file handle left when it looked around. The folder that it could not list counted as
+/// one without logs: all that the index had of it was forgotten, for every process, and read again later.
+#[test]
+fn what_the_index_knows_of_a_folder_outlives_a_lack_of_file_handles() {
+    let disk = disk();
+    let (_, store) = open(&disk, IndexUse::Use);
+    start(&store, 1).close().unwrap();
+    store.backfill(WAIT, &|_| ()).unwrap();
+    let row = || {
+        let index = store.index.as_ref().unwrap();
+        index.read(|txn| txn.thread(id(1))).unwrap()
+    };
+    let known = row();
+    assert!(known.is_some());
+    let fault = Fault::always(Operations::List, FaultKind::TooManyFiles);
+    disk.plan(fault.on_path("/20"));
+    is_told(store.list(&ListQuery::default()));
+    set_state(&store, |state| state.is_complete = false);
+    is_told(store.backfill(WAIT, &|_| ()));
+    assert_eq!(row(), known);
+    disk.heal();
+    store.backfill(WAIT, &|_| ()).unwrap();
+    assert_eq!(store.list(&ListQuery::default()).unwrap().threads.len(), 1);
 }
