@@ -1,5 +1,6 @@
 //! What the system refuses is told, and never taken for what is not there.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use selvedge_codec::Item;
@@ -12,7 +13,7 @@ use crate::index::Tables as _;
 use crate::listing::ListQuery;
 use crate::log::{NewThread, ThreadLog};
 use crate::sample_home::{id, meta, moment, user};
-use crate::store::{ForkSource, IndexUse, Store, StoreOptions};
+use crate::store::{ForkSource, IndexUse, RepairOptions, Store, StoreOptions};
 use crate::thread::ForkPoint;
 use crate::{Error, Result};
 
@@ -131,4 +132,34 @@ fn what_the_index_knows_of_a_folder_outlives_a_lack_of_file_handles() {
     disk.heal();
     store.backfill(WAIT, &|_| ()).unwrap();
     assert_eq!(store.list(&ListQuery::default()).unwrap().threads.len(), 1);
+}
+
+/// The system refused to look at the damaged file that a repair had kept of a thread. The thread was
+/// deleted, as it was told, and what had been said in it stayed.
+#[test]
+fn a_deletion_does_not_pass_over_what_it_can_not_look_at() {
+    let mut refused = 0;
+    for after in 0..8 {
+        let disk = disk();
+        let (_, store) = open(&disk, IndexUse::None);
+        let mut log = start(&store, 1);
+        log.close().unwrap();
+        let file = Path::new("/machine/home").join(log.path().as_str());
+        let mut bytes = disk.read_file(&file).unwrap();
+        bytes[60] ^= 1;
+        disk.write_file(&file, &bytes);
+        store.repair(RepairOptions::default()).unwrap();
+        let is_kept = |file: &std::path::PathBuf| file.starts_with("/machine/home/damaged");
+        let kept = || disk.files().iter().filter(|file| is_kept(file)).count();
+        assert_eq!(kept(), 1);
+        let fault = Fault::always(Operations::Stat, FaultKind::Io).after(after);
+        disk.plan(fault.on_path(log.path().file_name()));
+        match store.delete(id(1)) {
+            Ok(()) => assert_eq!(kept(), 0, "{after}"),
+            Err(_) => refused += 1,
+        }
+        disk.heal();
+        store.delete(id(1)).unwrap();
+    }
+    assert!(refused > 0);
 }
