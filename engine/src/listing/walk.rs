@@ -41,6 +41,20 @@ pub struct WalkFailure {
     pub why: Error,
 }
 
+impl WalkFailure {
+    /// Whether the system refuses to list a folder, or to look at a log: what lies there is not known,
+    /// and may be any thread's.
+    pub(crate) fn hides_logs(&self) -> bool {
+        is_refusal(&self.why)
+    }
+}
+
+/// Whether the system has refused something, which says nothing of what is there.
+pub(crate) fn is_refusal(why: &Error) -> bool {
+    matches!(why, Error::OutOfSpace { .. })
+        || matches!(why, Error::Io { source, .. } if source.raw_os_error().is_some())
+}
+
 /// What one folder holds.
 #[derive(Debug, Clone)]
 pub struct DirListing {

@@ -151,7 +151,10 @@ impl Tail {
     /// The file is durable as far as `upto`.
     pub(super) fn synced(&mut self, upto: Written) {
         self.durable = self.durable.max(upto.next_ordinal);
-        self.unproven = None;
+        if upto.end >= self.base {
+            // Otherwise some of what lies before was read after the sync had begun.
+            self.unproven = None;
+        }
         let durable = upto.end.get().saturating_sub(self.base.get());
         let durable = usize::try_from(durable)
             .unwrap_or(usize::MAX)

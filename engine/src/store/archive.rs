@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use selvedge_codec::{ByteLength, ByteOffset, ThreadId, UtcMicros};
 
 use super::Store;
-use crate::disk::{DiskFile, FileStat, OpenMode, read_range};
+use crate::disk::{DiskFile, FileKind, FileStat, OpenMode, read_range};
 use crate::home::{LogName, LogPath};
 use crate::index::{Batch, Database, Fault, Moved, Projected, Tables, ThreadRow};
 use crate::log::sync_found;
@@ -123,7 +123,17 @@ impl Store {
             };
             dirs.extend([log, &before].map(|path| self.home().resolve(path.parent())));
         }
-        self.sync_dirs(dirs.into_iter().filter(|dir| self.disk().stat(dir).is_ok()))
+        self.sync_dirs_there(dirs)
+    }
+
+    /// Syncs those of the directories that are there.
+    pub(super) fn sync_dirs_there(&self, dirs: impl IntoIterator<Item = PathBuf>) -> Result<()> {
+        for dir in dirs {
+            if self.kind_of(&dir)? == Some(FileKind::Directory) {
+                self.sync_dirs([dir])?;
+            }
+        }
+        Ok(())
     }
 
     fn carry_out(&self, moves: &[Move]) -> Result<()> {

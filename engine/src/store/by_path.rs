@@ -49,7 +49,11 @@ impl Store {
         Ok(Some(log))
     }
 
-    fn kind_of(&self, place: &Path) -> Result<Option<FileKind>> {
+    /// What lies at a place; `None` for nothing.
+    ///
+    /// # Errors
+    /// What keeps it from being told.
+    pub(super) fn kind_of(&self, place: &Path) -> Result<Option<FileKind>> {
         match self.disk().stat(place) {
             Ok(stat) => Ok(Some(stat.kind)),
             Err(error) if is_nothing(&error) => Ok(None),

@@ -60,14 +60,15 @@ impl Store {
     /// their entries and no further.
     fn finish_removal(&self, id: ThreadId) -> Result<()> {
         let found = walk(self.disk(), self.home())?;
+        if let Some(failure) = found.failures.iter().find(|at| at.hides_logs()) {
+            return Err(failure.why.clone());
+        }
         let dirs = found.dirs.iter().map(|dir| self.home().resolve(&dir.path));
         self.sync_dirs(dirs)?;
         // Where the name lies, and what was inherited.
         let inherited = self.home().resolve(&Home::inherited_dir(id));
-        let above = inherited
-            .parent()
-            .filter(|dir| self.disk().stat(dir).is_ok());
-        self.sync_dirs(above.into_iter().chain([self.home().root()]))
+        self.sync_dirs_there(inherited.parent().map(Path::to_path_buf))?;
+        self.sync_dirs([self.home().root()])
     }
 
     /// Marks a thread with a history of its own, so that whoever comes after a deletion that was cut
@@ -89,7 +90,7 @@ impl Store {
         let repairs = repairs(&self.context)?;
         for path in logs.unreadable.iter().chain(&logs.readable) {
             files.extend(self.beside(id, path)?);
-            files.extend(self.kept_by_repairs(id, path, &repairs));
+            files.extend(self.kept_by_repairs(id, path, &repairs)?);
         }
         let mut files: Vec<PathBuf> = files.into_iter().collect();
         files.extend(others.map(|path| self.home().log_file(path)));
@@ -136,7 +137,7 @@ impl Store {
         for dir in dirs {
             let dir = self.home().resolve(&dir);
             let entries = match self.disk().list(&dir) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if is_no_folder(&error) => continue,
                 entries => entries.map_err(|error| Error::io("list", &dir, error))?,
             };
             let names = entries.into_iter().filter_map(|entry| entry.name.ok());
@@ -150,7 +151,12 @@ impl Store {
     }
 
     /// What repairs have kept of a log: also from before it was archived, or after.
-    fn kept_by_repairs(&self, id: ThreadId, path: &LogPath, repairs: &[String]) -> Vec<PathBuf> {
+    fn kept_by_repairs(
+        &self,
+        id: ThreadId,
+        path: &LogPath,
+        repairs: &[String],
+    ) -> Result<Vec<PathBuf>> {
         let mut places = vec![path.clone()];
         if is_named(path, id) {
             places.extend([path.in_archive(), path.out_of_archive(UtcMicros::EPOCH)]);
@@ -159,9 +165,13 @@ impl Store {
             let copy = move |place: &LogPath| self.home().resolve(&format!("{repair}/{place}"));
             places.iter().map(copy)
         });
-        copies
-            .filter(|copy| self.disk().stat(copy).is_ok())
-            .collect()
+        let mut kept = Vec::new();
+        for copy in copies {
+            if self.kind_of(&copy)?.is_some() {
+                kept.push(copy);
+            }
+        }
+        Ok(kept)
     }
 
     fn forget_rows(&self, index: &Database, id: ThreadId, logs: &ThreadLogs) -> Result<(), Fault> {
@@ -178,4 +188,12 @@ impl Store {
             Ok(Outcome::Commit(forget_thread(txn, state, (id, &paths))?))
         })
     }
+}
+
+/// Nothing lies there, or what is no folder: a file, or a link, which leads to nothing of the home.
+fn is_no_folder(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }

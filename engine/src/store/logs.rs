@@ -7,7 +7,7 @@ use selvedge_codec::ThreadId;
 use super::{Store, parallel};
 use crate::home::{LogName, LogPath};
 use crate::index::{Database, Fault, Tables, View};
-use crate::listing::{WalkFailure, prefer, walk};
+use crate::listing::{prefer, walk};
 use crate::projection::log_owner;
 use crate::{Error, Result};
 
@@ -51,7 +51,7 @@ impl Store {
         // That there is none is not believed of the index: it forgets what can't be listed, and a log
         // may just have been moved.
         let found = walk(self.disk(), self.home())?;
-        let hidden = found.failures.iter().find(|failure| hides_logs(failure));
+        let hidden = found.failures.iter().find(|failure| failure.hides_logs());
         if let Some(failure) = hidden {
             return Err(failure.why.clone());
         }
@@ -102,12 +102,6 @@ impl Store {
 /// Whether a log's name says that it is the thread's.
 pub(super) fn is_named(path: &LogPath, id: ThreadId) -> bool {
     LogName::parse(path.file_name()).and_then(|name| name.thread_id) == Some(id)
-}
-
-/// Whether the system refuses to list a folder, or to look at a log.
-fn hides_logs(failure: &WalkFailure) -> bool {
-    matches!(&failure.why, Error::OutOfSpace { .. })
-        || matches!(&failure.why, Error::Io { source, .. } if source.raw_os_error().is_some())
 }
 
 fn is_gone(why: &Error) -> bool {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use selvedge_codec::UtcMicros;
 
 use super::Store;
+use super::examine::is_passing;
 use crate::disk::FileKind;
 use crate::home::LogPath;
 use crate::index::{Batch, Database, DirRow, FailureRow, Fault, Look, PathRow, Tables};
@@ -23,11 +24,17 @@ pub(super) struct Plan {
 
 impl Store {
     /// What is to be done to get from what the index knows to what was found.
+    ///
+    /// # Errors
+    /// What the index says; and what has nothing to do with the home: see [`is_passing`].
     pub(super) fn plan(
         &self,
         index: &Database,
         (found, looked): (Walk, UtcMicros),
     ) -> Result<Plan, Fault> {
+        if let Some(failure) = found.failures.iter().find(|at| is_passing(&at.why)) {
+            return Err(failure.why.clone().into());
+        }
         let (state, paths, failures, dirs) =
             index.read(|txn| Ok((txn.state()?, txn.paths()?, txn.failures()?, txn.dirs()?)))?;
         let is_doubtful = |row: &PathRow| {

@@ -148,14 +148,14 @@ impl Store {
     }
 
     /// The thread's row, as its log is now; `None` where the logs must be asked, since there is
-    /// no index or another process holds it.
+    /// no index, or another process holds it, or it can't know.
     pub(super) fn row(&self, id: ThreadId) -> Result<Option<ThreadRow>> {
         let Some(index) = &self.index else {
             return Ok(None);
         };
         match self.fresh_row(index, id) {
             Ok(Some(row)) => Ok(Some(row)),
-            Ok(None) => Err(self.why_not(index, id)?),
+            Ok(None) => self.why_not(index, id)?.map_or(Ok(None), Err),
             Err(fault) => match self.error(index, fault) {
                 why if self.is_of_index(&why) => Ok(None),
                 why => Err(why),
@@ -207,20 +207,22 @@ impl Store {
         }
     }
 
-    /// Why a thread has no row: a log of its name that can't be read, or none at all.
-    fn why_not(&self, index: &Database, id: ThreadId) -> Result<Error> {
+    /// Why a thread has no row: a log of its name that can't be read, or none at all. `None` where only
+    /// the logs tell: the index forgets what lies where the system refuses to look.
+    fn why_not(&self, index: &Database, id: ThreadId) -> Result<Option<Error>> {
         let failures = index
             .read(|txn| txn.failures())
             .map_err(|fault| self.error(index, fault))?;
+        let is_refused = failures.values().any(|row| row.look.is_none());
         for path in failures.into_keys().filter_map(LogPath::new) {
             let name = LogName::parse(path.file_name());
             if name.and_then(|name| name.thread_id) == Some(id)
                 && let Err(why) = project(self.disk(), self.home(), &path, None)
             {
-                return Ok(why);
+                return Ok(Some(why));
             }
         }
-        Ok(Error::ThreadNotFound { thread_id: id })
+        Ok((!is_refused).then_some(Error::ThreadNotFound { thread_id: id }))
     }
 
     fn find_by_walk(&self, id: ThreadId) -> Result<FoundThread> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use selvedge_codec::UtcMicros;
 
 use super::Store;
+use super::examine::is_passing;
 use crate::disk::FileKind;
 use crate::home::{Home, LogPath};
 use crate::index::{Batch, Database, DirRow, FailureRow, Fault, Look, PathRow, Tables};
@@ -69,6 +70,7 @@ impl Store {
                     to_list.extend(self.compare_listing(listing, &known, &mut relisted));
                 }
                 Ok(None) => relisted.forget(&dir, known, None),
+                Err(why) if is_passing(&why) => return Err(why.into()),
                 Err(why) => relisted.forget(&dir, known, Some(&why)),
             }
         }
@@ -108,6 +110,10 @@ impl Store {
             let file = self.home().resolve(&subdir);
             too_deep(&file, subdir)
         }));
+        // One that the index does not know is listed itself, and then tells.
+        for subdir in &subdirs {
+            healed.remove(subdir.as_str());
+        }
         for failure in failures {
             healed.remove(failure.path.as_str());
             relisted.fail(failure.path, &failure.why, &known.failures);

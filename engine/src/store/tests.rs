@@ -27,6 +27,7 @@ mod power;
 mod processes;
 mod property;
 mod races;
+mod refused;
 mod repair;
 mod repair_faults;
 mod seams;

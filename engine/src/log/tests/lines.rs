@@ -590,3 +590,20 @@ fn a_line_of_its_owner_that_begins_like_a_failed_one_stays_whole() {
         assert_eq!(fixture.messages(), ["one", "theirs", "two"], "{short}");
     }
 }
+
+/// While a log was synced that had just been opened, its tool appended a line, and a refused append read
+/// it. The sync then counted for that line as well: nothing was left to be synced, as it seemed, and a
+/// flush that waited for the line was told that its thread was shut down.
+#[test]
+fn a_sync_says_nothing_of_what_was_read_after_it_had_begun() {
+    let place = Fixture::new(&(meta() + &said("one")));
+    let mut log = place.opened();
+    let job = log.begin_sync().unwrap();
+    place.foreign(&said("theirs"));
+    log.make_ready().unwrap();
+    assert_eq!(log.next_ordinal(), Ordinal::new(3));
+    assert_eq!(log.finish_sync(job.run()).unwrap(), Ordinal::new(2));
+    let job = log.begin_sync().expect("the third line is not synced yet");
+    assert_eq!(log.finish_sync(job.run()).unwrap(), Ordinal::new(3));
+    assert!(log.begin_sync().is_none());
+}

@@ -148,3 +148,31 @@ fn a_fork_that_takes_a_deleted_one_s_place_is_indexed_as_what_it_is() {
     let report = store.verify().unwrap();
     assert!(report.ok, "{report:#?}");
 }
+
+/// Where the archive should be lay a file, or a link to a folder elsewhere. No thread could be deleted
+/// any more: what recovery might have kept beside a log that was archived once could not be looked for.
+#[test]
+fn what_lies_in_the_place_of_the_archive_is_in_nobody_s_way_but_the_archive_s() {
+    for is_link in [false, true] {
+        let (place, elsewhere) = (SampleHome::new(), SampleHome::new());
+        let archive = place.file("archived_sessions");
+        match is_link {
+            true => symlink(elsewhere.home().root(), &archive).unwrap(),
+            false => fs::write(&archive, b"no folder").unwrap(),
+        }
+        let store = open(&place);
+        let mut log = ThreadLog::create(store.log_context().clone(), new(1));
+        say(&mut log, &turn("said"));
+        log.close().unwrap();
+        assert!(!store.unarchive(id(1)).unwrap().is_archived());
+        let refused = store.archive(id(1)).map(drop);
+        assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
+        store.delete(id(1)).unwrap();
+        store.delete(id(1)).unwrap();
+        let gone = store.find(id(1));
+        assert!(
+            matches!(gone, Err(Error::ThreadNotFound { .. })),
+            "{gone:?}"
+        );
+    }
+}

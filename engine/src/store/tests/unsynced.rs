@@ -9,7 +9,9 @@ use selvedge_codec::Item;
 use super::home::WAIT;
 use crate::clock::ManualClock;
 use crate::disk::simulated::{Fault, FaultKind, Operations, SimulatedDisk, SimulatedProcess};
-use crate::listing::{ListQuery, SessionNames, ThreadFilter, forget_name, scan_list, write_name};
+use crate::listing::{
+    Coverage, ListQuery, SessionNames, ThreadFilter, forget_name, scan_list, write_name,
+};
 use crate::log::{LogContext, NewThread, ThreadLog};
 use crate::sample_home::{id, meta, moment, user};
 use crate::store::{ForkSource, IndexUse, Store, StoreOptions};
@@ -284,6 +286,24 @@ fn a_folder_that_could_not_be_listed_once_is_listed_again() {
     let log = store.find(id(1)).unwrap().path;
     let log = Path::new("/machine/home").join(log.as_str());
     assert!(kept.contains(&log), "{kept:?}");
+}
+
+/// A folder that could not be listed was told by one page and not by the next: looking at the folder above
+/// took what had failed in it for mended. Every other page said that it covered the home.
+#[test]
+fn a_folder_that_can_not_be_listed_is_told_by_every_page() {
+    let disk = disk(1);
+    let (_, store) = open(&disk);
+    start(&store, 1, "hello").close().unwrap();
+    disk.plan(Fault::always(Operations::List, FaultKind::Io).on_path("/20"));
+    for page in 0..4 {
+        let covered = store.list(&ListQuery::default()).unwrap().coverage;
+        assert_eq!(covered, Coverage::Complete { failed: 1 }, "page {page}");
+    }
+    disk.heal();
+    let page = store.list(&ListQuery::default()).unwrap();
+    assert_eq!(page.coverage, Coverage::Complete { failed: 0 });
+    assert_eq!(page.threads.len(), 1);
 }
 
 /// A power loss took the end of a log that a fork had been made of, and the log went on otherwise: its
