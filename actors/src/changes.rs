@@ -66,6 +66,7 @@ impl Selvedge {
         let source = ForkSource {
             thread_id: fork.source,
             upto: self.acknowledged(fork.source).await?,
+            is_durable: false,
         };
         let parent = self.read_thread(fork.source).await?;
         let originator = match fork.start.originator.as_str() {

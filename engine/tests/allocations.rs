@@ -120,6 +120,7 @@ mod tests {
                 let source = ForkSource {
                     thread_id: id(1),
                     upto: None,
+                    is_durable: false,
                 };
                 let mut fork = store.fork(&source, &ForkPoint::Whole, new(2)).unwrap();
                 fork.append(vec![vec![said("own")]]).unwrap();

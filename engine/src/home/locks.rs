@@ -81,19 +81,28 @@ impl WriterLocks {
     /// [`Error::Conflict`] naming the holder when the thread is locked already, by this store or
     /// another; [`Error::Io`] when the lock file can't be made or locked.
     pub fn lock(self: &Arc<Self>, thread_id: ThreadId) -> Result<WriterLock> {
-        let slot = Slot::of(thread_id);
-        if self.try_lock(slot)? {
-            return Ok(WriterLock {
-                locks: Arc::clone(self),
-                slot,
-            });
-        }
-        Err(Error::Conflict {
+        let conflict = || Error::Conflict {
             thread_id,
             reason: ConflictReason::Writer {
                 holder: self.holder(thread_id),
             },
-        })
+        };
+        self.lock_if_free(thread_id)?.ok_or_else(conflict)
+    }
+
+    /// Locks a thread for writing unless it is locked already.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the lock file can't be made or locked.
+    pub(crate) fn lock_if_free(
+        self: &Arc<Self>,
+        thread_id: ThreadId,
+    ) -> Result<Option<WriterLock>> {
+        let slot = Slot::of(thread_id);
+        Ok(self.try_lock(slot)?.then(|| WriterLock {
+            locks: Arc::clone(self),
+            slot,
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use selvedge_codec::ThreadId;
 
 use super::inherited;
-use crate::disk::{Disk, OpenMode};
+use crate::disk::Disk;
 use crate::home::{ConfinedDisk, Home, LogPath, OpenMarks, WriterLocks};
 use crate::{Error, Result};
 
@@ -67,22 +67,9 @@ pub(super) enum Entries {
     Made(Box<NewEntries>),
 }
 
-impl Entries {
-    /// Takes in what a sync of these entries has met.
-    pub(super) fn note(&mut self, error: &Error) {
-        if let Self::Made(entries) = self {
-            entries.note(error);
-        }
-    }
-}
-
 /// What has to be synced for a new file to survive a power loss.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NewEntries {
-    /// Linked segments that a fork inherits: their writer may not have come to sync them.
-    pub(super) inherited: Vec<PathBuf>,
-    /// A sync of one of these has failed: none is believed any more.
-    pub(super) is_doubtful: bool,
     /// The folders to sync, from the file's own up.
     pub(super) to_sync: Vec<PathBuf>,
     /// The folders that are durable afterwards, below the home; an empty path is the home itself.
@@ -92,17 +79,9 @@ pub(super) struct NewEntries {
 impl NewEntries {
     /// These entries and then `later` ones.
     pub(super) fn and_then(mut self, later: Self) -> Self {
-        self.inherited.extend(later.inherited);
         self.to_sync.extend(later.to_sync);
         self.proven.extend(later.proven);
         self
-    }
-
-    /// Takes in what a sync of these entries has met.
-    pub(super) fn note(&mut self, error: &Error) {
-        if let Error::Io { path, .. } | Error::OutOfSpace { path, .. } = error {
-            self.is_doubtful |= self.inherited.contains(path);
-        }
     }
 }
 
@@ -139,9 +118,9 @@ impl DurableDirs {
         let Some(segment) = segment.filter(|_| !files.is_empty()) else {
             return Ok(own);
         };
-        let mut entries = self.leading_to(context, &segment, |_| Ok(false))?;
-        entries.inherited = files;
-        Ok(entries.and_then(own))
+        Ok(self
+            .leading_to(context, &segment, |_| Ok(false))?
+            .and_then(own))
     }
 
     /// The folders that lead to `path`, from its own up, as far as they are not known to be durable.
@@ -153,8 +132,6 @@ impl DurableDirs {
         make: impl Fn(&Path) -> Result<bool>,
     ) -> Result<NewEntries> {
         let mut entries = NewEntries {
-            inherited: Vec::new(),
-            is_doubtful: false,
             to_sync: Vec::new(),
             proven: Vec::new(),
         };
@@ -186,16 +163,6 @@ impl DurableDirs {
         entries.to_sync.push(parent);
         entries.to_sync.reverse();
         Ok(entries)
-    }
-
-    /// Makes what a new fork inherits durable, but for its entries.
-    pub(super) fn sync_inherited(&self, disk: &dyn Disk, entries: &NewEntries) -> Result<()> {
-        for link in &entries.inherited {
-            disk.open(link, OpenMode::Read)
-                .and_then(|file| file.sync_data())
-                .map_err(|error| Error::io("sync", link, error))?;
-        }
-        Ok(())
     }
 
     /// Makes new entries durable.

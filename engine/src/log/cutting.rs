@@ -7,7 +7,7 @@ use selvedge_codec::segment::{self, FrameSeed, HEADER_BYTES, ScanEvent, ScanStar
 use selvedge_codec::{BatchPosition, ByteLength, ByteOffset, Ordinal, Record, ThreadId};
 
 use super::inherited::{OpenPart, Part, PartFile, open_part};
-use super::inheriting::{Inheritance, Source, name_in};
+use super::inheriting::{Inheritance, Sharing, Source, name_in};
 use super::pieces::FramesBack;
 use super::{LogContext, LogEvent, LogPosition, OpenLog};
 use crate::disk::Disk;
@@ -35,7 +35,11 @@ impl CutLog<'_> {
     ///
     /// # Errors
     /// As [`super::read_log`].
-    pub(crate) fn inheritance(&self, next_ordinal: Ordinal) -> Result<Inheritance> {
+    pub(crate) fn inheritance(
+        &self,
+        next_ordinal: Ordinal,
+        sharing: Sharing,
+    ) -> Result<Inheritance> {
         let sources = match self.format {
             LogFormat::Native => self.segments(next_ordinal)?,
             LogFormat::JsonLines | LogFormat::CompressedJsonLines => self.records(next_ordinal)?,
@@ -43,6 +47,7 @@ impl CutLog<'_> {
         Ok(Inheritance {
             next_ordinal,
             sources,
+            sharing,
             has_log: self.has_log,
         })
     }
@@ -68,6 +73,7 @@ impl CutLog<'_> {
                 file: self.file.to_path_buf(),
                 inode: log.stat().inode,
                 name: name_in(&log, (header.segment, next_ordinal, end))?,
+                is_own: true,
             });
         }
         Ok(sources)
@@ -102,6 +108,7 @@ impl CutLog<'_> {
             file: path.clone(),
             inode: open.log.stat().inode,
             name,
+            is_own: false,
         }))
     }
 

@@ -12,7 +12,6 @@ use selvedge_codec::jsonl::item_from_line;
 
 use super::context::Entries;
 use super::handle::LogHandle;
-use super::inheriting;
 use super::sync;
 use super::thread_log::{LogState, ThreadLog};
 use super::writer::Writer;
@@ -84,13 +83,6 @@ impl ThreadLog {
         let Some(handle) = self.handle.clone() else {
             return Err(self.closed());
         };
-        if let Entries::Made(entries) = &mut self.entries
-            && entries.is_doubtful
-        {
-            inheriting::copy_instead(&*self.context.disk, &entries.inherited)?;
-            entries.inherited = Vec::new();
-            entries.is_doubtful = false;
-        }
         if let Err((error, entries)) = sync::sync(&handle, self.file_to_sync()) {
             if let Some(entries) = entries {
                 self.entries = Entries::Made(entries);

@@ -4,7 +4,9 @@
 //! What must hold: the folder is whole before the fork's own file is made, so that a crash leaves
 //! a folder that nobody needs, or a whole fork; what is linked is the file that was read; and what is
 //! inherited is durable before it is linked. A power loss that took the end of a linked file would
-//! otherwise have the fork show, in its place, what the file's own thread says afterwards.
+//! otherwise have the fork show, in its place, what the file's own thread says afterwards. A file that
+//! somebody writes is synced by nobody else: a failed sync is told once, and its writer would take what
+//! it lost for durable.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use super::context::{LogContext, NewEntries};
 use super::inherited::{UNFINISHED, WRITTEN_DOWN, files, last_frame};
 use super::{OpenLog, native_writer};
 use crate::disk::{Disk, FileKind, OpenMode, read_range};
-use crate::home::{Home, InheritedName, LogFormat, LogPath};
+use crate::home::{Home, InheritedName, LogFormat, LogPath, WriterLock};
 use crate::{Error, InvalidRequest, Result};
 
 /// How much is copied at once.
@@ -29,8 +31,21 @@ pub(crate) struct Inheritance {
     pub(crate) next_ordinal: Ordinal,
     /// Where they come from, in their order.
     pub(crate) sources: Vec<Source>,
+    /// How the fork comes by the segment that its source may be writing.
+    pub(crate) sharing: Sharing,
     /// Tells whether the home has a log of a thread.
     pub(crate) has_log: fn(&LogContext, ThreadId) -> Result<bool>,
+}
+
+/// How a fork comes by the segment that its source may be writing.
+#[derive(Debug)]
+pub(crate) enum Sharing {
+    /// It is linked: its writer has made durable what is inherited of it.
+    Durable,
+    /// It is synced and linked: nobody writes it while this is held.
+    Idle { _lock: WriterLock },
+    /// It is copied: another process writes it.
+    Busy,
 }
 
 /// Where inherited records come from.
@@ -42,6 +57,8 @@ pub(crate) enum Source {
         /// The file's identity when it was read.
         inode: u64,
         name: InheritedName,
+        /// Whether it is the source's own, which is the only one that is written.
+        is_own: bool,
     },
     /// A log whose file another tool owns: written down anew.
     Records {
@@ -86,16 +103,14 @@ pub(super) fn make(
     thread_id: ThreadId,
     inheritance: &Inheritance,
 ) -> Result<NewEntries> {
-    let (dir, mut entries) = make_folder(context, thread_id)?;
-    let made = fill(context, &dir, inheritance);
-    match made {
-        Ok(files) => entries.inherited = files,
+    let (dir, entries) = make_folder(context, thread_id)?;
+    match fill(context, &dir, inheritance) {
+        Ok(()) => Ok(entries),
         Err(error) => {
             undo(context, thread_id);
-            return Err(error);
+            Err(error)
         }
     }
-    Ok(entries)
 }
 
 fn make_folder(context: &LogContext, thread_id: ThreadId) -> Result<(PathBuf, NewEntries)> {
@@ -116,7 +131,7 @@ pub(super) fn undo(context: &LogContext, thread_id: ThreadId) {
     }
 }
 
-fn fill(context: &LogContext, dir: &Path, inheritance: &Inheritance) -> Result<Vec<PathBuf>> {
+fn fill(context: &LogContext, dir: &Path, inheritance: &Inheritance) -> Result<()> {
     let disk = &*context.disk;
     let stat = disk
         .stat(dir)
@@ -128,15 +143,25 @@ fn fill(context: &LogContext, dir: &Path, inheritance: &Inheritance) -> Result<V
         disk.remove(&left_over)
             .map_err(|error| Error::io("remove", &left_over, error))?;
     }
-    let mut linked = Vec::new();
     for source in &inheritance.sources {
         match source {
-            Source::Segment { file, inode, name } => {
+            Source::Segment {
+                file,
+                inode,
+                name,
+                is_own,
+            } => {
                 let to = dir.join(name.to_string());
-                if link(disk, (file, *inode), &to)? {
-                    linked.push(to);
-                } else {
-                    copy(disk, (file, Some(*inode)), &to, name.end)?;
+                let is_linked = match &inheritance.sharing {
+                    Sharing::Busy if *is_own => false,
+                    Sharing::Idle { .. } if *is_own => {
+                        sync_source(disk, file)?;
+                        link(disk, (file, *inode), &to)?
+                    }
+                    _ => link(disk, (file, *inode), &to)?,
+                };
+                if !is_linked {
+                    copy(disk, (file, *inode), &to, name.end)?;
                 }
             }
             Source::Records { thread_id, records } => {
@@ -144,14 +169,17 @@ fn fill(context: &LogContext, dir: &Path, inheritance: &Inheritance) -> Result<V
             }
         }
     }
-    Ok(linked)
+    Ok(())
 }
 
-/// Links a file, synced; `false` where there can be no link.
-fn link(disk: &dyn Disk, (file, inode): (&Path, u64), to: &Path) -> Result<bool> {
+fn sync_source(disk: &dyn Disk, file: &Path) -> Result<()> {
     disk.open(file, OpenMode::Read)
         .and_then(|file| file.sync_data())
-        .map_err(|error| Error::io("sync", file, error))?;
+        .map_err(|error| Error::io("sync", file, error))
+}
+
+/// Links a file; `false` where there can be no link.
+fn link(disk: &dyn Disk, (file, inode): (&Path, u64), to: &Path) -> Result<bool> {
     match disk.link(file, to) {
         Err(error) if can_have_no_link(&error) => return Ok(false),
         linked => linked.map_err(|error| Error::io("link", file, error))?,
@@ -181,16 +209,10 @@ fn replaced(file: &Path) -> Error {
 }
 
 /// Copies a segment up to `end`, durably but for its entry: whole, or not at all.
-fn copy(
-    disk: &dyn Disk,
-    (from, inode): (&Path, Option<u64>),
-    to: &Path,
-    end: ByteOffset,
-) -> Result<()> {
+fn copy(disk: &dyn Disk, (from, inode): (&Path, u64), to: &Path, end: ByteOffset) -> Result<()> {
     let failed = |error| Error::io("copy", from, error);
     let source = disk.open(from, OpenMode::Read).map_err(failed)?;
-    let found = source.stat().map_err(failed)?.inode;
-    if inode.is_some_and(|inode| inode != found) {
+    if source.stat().map_err(failed)?.inode != inode {
         return Err(replaced(from));
     }
     put(disk, to, &mut |file| {
@@ -206,18 +228,6 @@ fn copy(
         }
         Ok(())
     })
-}
-
-/// Puts a copy in the place of each linked segment. A sync of a link that has failed is not
-/// believed when it is repeated; that of a copy tells.
-pub(super) fn copy_instead(disk: &dyn Disk, links: &[PathBuf]) -> Result<()> {
-    for link in links {
-        let name = link.file_name().and_then(|name| name.to_str());
-        if let Some(name) = name.and_then(InheritedName::parse) {
-            copy(disk, (link, None), link, name.end)?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes a file with what `fill` writes, and syncs it: whole, or not at all.

@@ -47,6 +47,7 @@ pub(crate) use effective::still_counts;
 pub(crate) use forward::ForwardReader;
 pub use history::{History, load_history};
 pub(crate) use inherited::header_of;
+pub(crate) use inheriting::Sharing;
 #[cfg(test)]
 pub(crate) use inheriting::name_in;
 pub use inheriting::remove_inherited;

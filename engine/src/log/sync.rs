@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use selvedge_codec::{ByteOffset, Ordinal, ThreadId};
 
-use super::context::{DurableDirs, Entries, LogContext, NewEntries};
+use super::context::{Entries, LogContext, NewEntries};
 use super::handle::LogHandle;
-use crate::disk::{Disk, OpenMode};
+use crate::disk::OpenMode;
 use crate::home::LogPath;
 use crate::{Error, Result};
 
@@ -84,7 +84,7 @@ impl SyncJob {
     }
 }
 
-/// Makes a log durable that was found, with what it inherits and the entries that lead to both: its
+/// Makes a log durable that was found, with the entries that lead to it and to what it inherits: its
 /// writer may have died before that.
 ///
 /// # Errors
@@ -92,7 +92,6 @@ impl SyncJob {
 pub(crate) fn sync_found(context: &LogContext, (id, path): (ThreadId, &LogPath)) -> Result<()> {
     let disk = &*context.disk;
     let entries = context.dirs.found(context, (id, path))?;
-    context.dirs.sync_inherited(disk, &entries)?;
     let file = context.home.log_file(path);
     disk.open(&file, OpenMode::Read)
         .and_then(|file| file.sync_data())
@@ -100,8 +99,8 @@ pub(crate) fn sync_found(context: &LogContext, (id, path): (ThreadId, &LogPath))
     context.dirs.sync(disk, &entries)
 }
 
-/// What a fork inherits first, then the file: an entry that leads to nothing durable is worth
-/// nothing. With an error it gives what was to be synced with the file.
+/// The file first: an entry that leads to nothing durable is worth nothing. What a fork inherits is
+/// durable already, but for its entries. With an error it gives what was to be synced with the file.
 pub(super) fn sync(
     handle: &LogHandle,
     new: Option<NewFile>,
@@ -118,18 +117,9 @@ pub(super) fn sync(
             Err(error) => return Err((error, None)),
         },
     };
-    let synced = sync_with(handle, disk, (dirs, entries.as_deref()));
+    let synced = handle.sync().and_then(|()| match &entries {
+        Some(entries) => dirs.sync(disk, entries),
+        None => Ok(()),
+    });
     synced.map_err(|error| (error, entries))
-}
-
-fn sync_with(
-    handle: &LogHandle,
-    disk: &dyn Disk,
-    (dirs, entries): (&DurableDirs, Option<&NewEntries>),
-) -> Result<()> {
-    if let Some(entries) = entries {
-        dirs.sync_inherited(disk, entries)?;
-    }
-    handle.sync()?;
-    entries.map_or(Ok(()), |entries| dirs.sync(disk, entries))
 }

@@ -305,7 +305,6 @@ impl ThreadLog {
     pub(super) fn fail(&mut self, error: Error) -> Error {
         self.state = LogState::Failed;
         self.failure = Some(Box::new(error.clone()));
-        self.entries.note(&error);
         error
     }
 
@@ -376,7 +375,6 @@ impl ThreadLog {
                 if let Some(entries) = entries {
                     self.entries = Entries::Made(entries);
                 }
-                self.entries.note(&error);
                 return Err(match self.state {
                     LogState::Live => self.fail(error),
                     _ => error,

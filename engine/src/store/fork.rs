@@ -5,15 +5,16 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::Duration;
 
 use selvedge_codec::segment::HEADER_BYTES;
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal, ThreadId};
 
 use super::Store;
-use crate::home::{Home, LogPath};
+use crate::home::{Home, LogFormat, LogPath};
 use crate::index::{Tables, ThreadRow};
 use crate::listing::find_log;
-use crate::log::{CutLog, LogContext, LogPosition, NewThread, ThreadLog};
+use crate::log::{CutLog, LogContext, LogPosition, NewThread, Sharing, ThreadLog};
 use crate::projection::{
     Checkpoint, PlacedTurn, ProjectedThread, Projection, TurnChange, apply_turn_changes, project,
 };
@@ -22,6 +23,10 @@ use crate::{Error, InvalidRequest, Result};
 
 /// How often a fork is tried whose source is moved meanwhile.
 const ATTEMPTS: usize = 3;
+/// How long a source that is not written for long is waited for, before it is copied.
+const SOURCE_PATIENCE: Duration = Duration::from_millis(20);
+/// How often its lock is asked for.
+const POLL: Duration = Duration::from_millis(1);
 /// Of how many forks at most what they inherit is kept until the index has them.
 const MAX_SEEDS: usize = 256;
 
@@ -33,6 +38,8 @@ pub struct ForkSource {
     /// Where its acknowledged records end, if it is being written by this process: what follows
     /// may not stay.
     pub upto: Option<Ordinal>,
+    /// Whether its writer, in this process, has made these records durable.
+    pub is_durable: bool,
 }
 
 /// A thread that is forked, as far as its log was read.
@@ -164,7 +171,7 @@ impl Store {
             known: parent.end_near(next_ordinal),
             has_log,
         };
-        let inheritance = cut.inheritance(next_ordinal)?;
+        let inheritance = cut.inheritance(next_ordinal, self.sharing(source, thread.format)?)?;
         let fork = new.thread_id;
         let mut log = ThreadLog::fork(self.context.clone(), new, inheritance);
         log.materialize()?;
@@ -180,6 +187,25 @@ impl Store {
             }
         }
         Ok(log)
+    }
+
+    /// How a fork is to come by what its source's own log holds.
+    fn sharing(&self, source: &ForkSource, format: LogFormat) -> Result<Sharing> {
+        if source.is_durable || format != LogFormat::Native {
+            return Ok(Sharing::Durable);
+        }
+        let clock = &self.context.clock;
+        let began = clock.elapsed();
+        loop {
+            if let Some(lock) = self.context.locks.lock_if_free(source.thread_id)? {
+                return Ok(Sharing::Idle { _lock: lock });
+            }
+            // Another fork of it may be just at it.
+            if clock.elapsed().saturating_sub(began) >= SOURCE_PATIENCE {
+                return Ok(Sharing::Busy);
+            }
+            clock.pause(POLL);
+        }
     }
 
     /// The thread that is forked: what the index knows of it, and what its log has grown by.

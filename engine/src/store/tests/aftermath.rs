@@ -63,6 +63,7 @@ fn fork(store: &Store) -> Result<ThreadLog> {
     let source = ForkSource {
         thread_id: id(PARENT),
         upto: None,
+        is_durable: false,
     };
     store.fork(&source, &ForkPoint::Whole, new(FORK))
 }

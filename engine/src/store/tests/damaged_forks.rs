@@ -99,6 +99,7 @@ pub(super) fn chain(store: &Store, links: &[(Vec<Vec<Sample>>, usize)]) -> u8 {
         let source = ForkSource {
             thread_id: id(number),
             upto: None,
+            is_durable: false,
         };
         let at = next - (*cut as u64) % next.min(4);
         number += 1;
@@ -304,7 +305,7 @@ proptest! {
         let store = open(&place);
         check(&store, (number, !is_indexed_before), &intact);
         if forks_again {
-            let source = ForkSource { thread_id: id(number), upto: None };
+            let source = ForkSource { thread_id: id(number), upto: None, is_durable: false };
             number += 1;
             let mut log = store.fork(&source, &ForkPoint::Whole, new(number)).unwrap();
             append(&mut log, &[vec![user("at last")]]);

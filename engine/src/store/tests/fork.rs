@@ -69,6 +69,7 @@ fn source(number: u64) -> ForkSource {
     ForkSource {
         thread_id: id(number),
         upto: None,
+        is_durable: false,
     }
 }
 
@@ -171,8 +172,13 @@ fn a_fork_links_what_it_inherits_and_outlives_it() {
     let store = home.filled();
     let mut parent = start(&store, 1);
     parent.append(turn("a", "first")).unwrap();
+    parent.sync().unwrap();
     let file = store.log_context().home.log_file(parent.path());
-    let mut fork = store.fork(&source(1), &ForkPoint::Whole, new(2)).unwrap();
+    let durable = ForkSource {
+        is_durable: true,
+        ..source(1)
+    };
+    let mut fork = store.fork(&durable, &ForkPoint::Whole, new(2)).unwrap();
     let folder = home.file(&Home::inherited_dir(id(2)));
     let links: Vec<_> = fs::read_dir(&folder)
         .unwrap()

@@ -42,6 +42,7 @@ fn fork(store: &Store, parent: u64, number: u64) -> crate::Result<()> {
     let source = ForkSource {
         thread_id: id(parent),
         upto: None,
+        is_durable: false,
     };
     let mut log = store.fork(&source, &ForkPoint::Whole, new(number))?;
     log.append(words())?;

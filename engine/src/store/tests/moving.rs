@@ -300,6 +300,7 @@ fn the_history_that_a_fork_begins_with_outlives_its_parent_and_goes_with_the_for
     let source = ForkSource {
         thread_id: parent,
         upto: None,
+        is_durable: false,
     };
     let mut log = store.fork(&source, &ForkPoint::Whole, new).unwrap();
     log.close().unwrap();

@@ -308,7 +308,7 @@ proptest! {
         place.write(shape.name(), &shape.bytes(&history(&samples), 0));
         let store = open(&place);
         let fork = |parent: u8, number: u8, cut: u64| {
-            let source = ForkSource { thread_id: id(parent), upto: None };
+            let source = ForkSource { thread_id: id(parent), upto: None, is_durable: false };
             let all = store.history(id(parent)).unwrap().records.len() as u64;
             let point = match cut < all {
                 true => ForkPoint::Before(Ordinal::new(cut)),
@@ -453,6 +453,7 @@ fn each_page_reads_only_its_own_bytes() {
         let source = ForkSource {
             thread_id: id(1),
             upto: None,
+            is_durable: false,
         };
         let fork = store.fork(&source, &ForkPoint::Whole, new_thread(2));
         let mut fork = fork.unwrap();
@@ -515,6 +516,7 @@ fn a_batch_of_many_records_is_read_a_few_times_at_most() {
     let source = ForkSource {
         thread_id: id(1),
         upto: None,
+        is_durable: false,
     };
     let point = ForkPoint::AfterTurn("200".into());
     let mut fork = store.fork(&source, &point, new_thread(2)).unwrap();

@@ -271,6 +271,7 @@ impl World {
         let source = ForkSource {
             thread_id: id(parent),
             upto: None,
+            is_durable: false,
         };
         let thread = Thread {
             batches: self.threads[&parent].batches.clone(),

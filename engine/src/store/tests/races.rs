@@ -46,6 +46,7 @@ fn fork_all(store: &Store, start: &Barrier) -> Vec<u8> {
     let source = ForkSource {
         thread_id: id(1),
         upto: None,
+        is_durable: false,
     };
     start.wait();
     let mut made = Vec::new();
@@ -141,6 +142,7 @@ fn a_fork_that_another_process_makes_meanwhile_keeps_what_it_inherits() {
     let source = ForkSource {
         thread_id: id(1),
         upto: None,
+        is_durable: false,
     };
     let made = AtomicBool::new(false);
     let day = "sessions";

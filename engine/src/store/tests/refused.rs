@@ -56,6 +56,7 @@ fn fork(store: &Store, number: u8) -> ThreadLog {
     let source = ForkSource {
         thread_id: id(1),
         upto: None,
+        is_durable: false,
     };
     store.fork(&source, &ForkPoint::Whole, new(number)).unwrap()
 }

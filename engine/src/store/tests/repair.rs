@@ -210,6 +210,7 @@ fn a_fork_a_rollback_and_a_search_go_across_what_is_lost() {
     let source = ForkSource {
         thread_id: id(1),
         upto: None,
+        is_durable: false,
     };
     let new = NewThread {
         thread_id: id(8),

@@ -204,6 +204,7 @@ impl World {
         let source = ForkSource {
             thread_id: id(parent),
             upto: None,
+            is_durable: false,
         };
         let new = new_thread(number);
         let mut expected = history[..length].to_vec();

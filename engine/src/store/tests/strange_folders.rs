@@ -39,6 +39,7 @@ fn fork(store: &Store, point: &ForkPoint, number: u8) -> Result<ThreadLog> {
     let source = ForkSource {
         thread_id: id(1),
         upto: None,
+        is_durable: false,
     };
     store.fork(&source, point, new(number))
 }
