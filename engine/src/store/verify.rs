@@ -116,17 +116,16 @@ struct CheckedLog {
 
 impl Store {
     /// Reads every log from its start, and compares the index with what they say. Nothing is
-    /// changed but the index, which is brought up to the logs first.
+    /// changed but the index, which is brought up to the logs first. One that can't be used (its file
+    /// system is read-only, say) is not compared.
     ///
     /// # Errors
     /// [`Error::TimedOut`] when another process holds the index; [`Error::Io`] when the home can't
     /// be listed. What is wrong with a log is in the report.
     pub fn verify(&self) -> Result<VerifyReport> {
-        if let Some(index) = &self.index
-            && let Err(fault) = self.bring_up(index)
-        {
-            return Err(self.error(index, fault));
-        }
+        let is_usable = self
+            .unless_unusable(|index| self.bring_up(index))?
+            .is_some();
         let open = self.open_threads()?;
         let found = walk(self.disk(), self.home())?;
         let mut report = VerifyReport::default();
@@ -144,9 +143,8 @@ impl Store {
                 Checked::Read(log) => fresh.push(report.count(*log)),
             }
         }
-        if let Some(index) = &self.index {
-            self.check_index(index, fresh, &mut report)
-                .map_err(|fault| self.error(index, fault))?;
+        if is_usable {
+            self.unless_unusable(|index| self.check_index(index, fresh, &mut report))?;
         }
         report.finish();
         Ok(report)
