@@ -127,6 +127,9 @@ pub struct Store {
     memory: Mutex<Memory>,
     /// Of forks that the index does not know yet. Locked for no longer than it takes to look.
     seeds: Mutex<Seeds>,
+    /// Threads that were imported, and stay marked until the index has them. Locked for no longer than
+    /// it takes to change the list.
+    imported: Mutex<Vec<ThreadId>>,
     /// Searches of the home for what the index does not know.
     searches: Searches,
     /// Whether a backfill of this store has covered the home, so that an index that is replaced
@@ -179,6 +182,7 @@ impl Store {
             process,
             memory: Mutex::default(),
             seeds: Mutex::default(),
+            imported: Mutex::default(),
             searches: Searches::default(),
             was_complete: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
