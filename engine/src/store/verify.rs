@@ -1,6 +1,7 @@
 //! Verifying a home: every log from its start, and the index against the logs.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal, ThreadId};
 use serde::Serialize;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use super::around::Breadth;
 use super::{Store, parallel};
 use crate::home::{LogPath, marks};
-use crate::index::{Database, Fault, Look, PathRow, Tables, ThreadRow, check_keys};
+use crate::index::{Database, Fault, Look, PathRow, Tables, ThreadRow, View, check_keys};
 use crate::listing::{FoundLog, prefer, walk};
 use crate::log::{Damage, LogEvent, read_log};
 use crate::projection::{PlacedTurn, Projection, apply_turn_changes, project};
@@ -16,6 +17,8 @@ use crate::{Error, Result};
 
 /// How often a log is compared again that was written meanwhile.
 const ROUNDS: usize = 3;
+/// How long filling the index, or making it anew, waits for another process that does so already.
+pub(super) const INDEX_WAIT: Duration = Duration::from_secs(30);
 
 /// Bytes of a log that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -120,8 +123,8 @@ impl Store {
     /// system is read-only, say) is not compared.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] when another process holds the index; [`Error::Io`] when the home can't
-    /// be listed. What is wrong with a log is in the report.
+    /// [`Error::TimedOut`] when another process holds the index, or has not filled it after 30 seconds;
+    /// [`Error::Io`] when the home can't be listed. What is wrong with a log is in the report.
     pub fn verify(&self) -> Result<VerifyReport> {
         let is_usable = self
             .unless_unusable(|index| self.bring_up(index))?
@@ -151,6 +154,13 @@ impl Store {
     }
 
     fn bring_up(&self, index: &Database) -> Result<(), Fault> {
+        let is_complete = index.read(|txn| {
+            let state = txn.state()?;
+            Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
+        })?;
+        if !is_complete {
+            self.backfill(INDEX_WAIT, &|_| ())?;
+        }
         let suspects = self.look_around(index, (Breadth::Logs, None))?;
         self.reconcile_in(index, &suspects).map(drop)
     }
