@@ -46,10 +46,10 @@ struct PoolState {
     /// One permit for each place in the queue; a submitter takes one, the thread that pops the
     /// job gives it back.
     room: Semaphore,
-    /// 0: jobs run where they are submitted.
     /// One permit for each job that looks for something: the other threads are kept for those who
     /// write. An `Arc`, since a job takes its permit with it: it may outlive its submitter.
     lookers: Arc<Semaphore>,
+    /// 0: jobs run where they are submitted.
     max_threads: usize,
     /// Where errors say the job was lost.
     home: PathBuf,

@@ -127,10 +127,12 @@ impl Store {
         let Some(index) = &self.index else {
             return Ok(());
         };
+        let imported = self.catching_up(logs);
         let paths = logs.iter().map(|(_, path)| path.clone()).collect();
         self.look_at(index, paths)
-            .map(drop)
-            .map_err(|fault| self.error(index, fault))
+            .map_err(|fault| self.error(index, fault))?;
+        imported.done();
+        Ok(())
     }
 
     fn cover(

@@ -5,10 +5,11 @@
 //! - A record keeps its line byte for byte, with its time and its place in the order.
 //! - An import that was interrupted goes on when it is asked for again: a thread that is there
 //!   already is continued where its log is a beginning of the source, and left alone otherwise.
+//! - What was imported stays marked until the index has it, should its importer die before.
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use selvedge_codec::jsonl::{item_from_line, render_line};
 use selvedge_codec::{ByteOffset, Item, Ordinal, Record, ThreadId};
@@ -190,6 +191,9 @@ impl Store {
             }
             Some(found) => continue_thread(context, found, (&thread, items, &history.records))?,
         };
+        if added > 0 {
+            self.imported().push(thread.thread_id);
+        }
         let mut damage = history.damage;
         damage.extend(history.torn_tail);
         Ok(Imported {
@@ -199,6 +203,48 @@ impl Store {
             added,
             damage,
         })
+    }
+}
+
+/// Imported threads that the index is to catch up with, taken out of those that wait for that. They go
+/// back unless it has.
+#[derive(Debug)]
+pub(super) struct CatchingUp<'a> {
+    store: &'a Store,
+    threads: Vec<ThreadId>,
+}
+
+impl CatchingUp<'_> {
+    /// The index has caught up with them: nobody needs to look at them any more.
+    pub(super) fn done(mut self) {
+        for thread_id in self.threads.drain(..) {
+            self.store.context.marks.unmark(thread_id);
+        }
+    }
+}
+
+impl Drop for CatchingUp<'_> {
+    fn drop(&mut self) {
+        self.store.imported().append(&mut self.threads);
+    }
+}
+
+impl Store {
+    /// Imported threads whose marks wait for the index. Each was marked once for its entry here.
+    fn imported(&self) -> MutexGuard<'_, Vec<ThreadId>> {
+        // Each change is one of the list as a whole.
+        self.imported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which of these logs were imported. To be asked before they are looked at: what is imported
+    /// later may not be seen then.
+    pub(super) fn catching_up(&self, logs: &[(ThreadId, LogPath)]) -> CatchingUp<'_> {
+        let is_asked = |id: &mut ThreadId| logs.iter().any(|(asked, _)| asked == id);
+        let threads = self.imported().extract_if(.., is_asked).collect();
+        CatchingUp {
+            store: self,
+            threads,
+        }
     }
 }
 
@@ -267,7 +313,8 @@ fn import_new(
     Ok((log.path().clone(), added))
 }
 
-/// Appends each line as a batch of its own, as a JSON-lines log has it, and closes the log.
+/// Appends each line as a batch of its own, as a JSON-lines log has it, and closes the log. Its mark
+/// stays.
 fn append_all(log: &mut ThreadLog, items: impl Iterator<Item = Item>) -> Result<()> {
     let mut chunk = Vec::new();
     let mut bytes = 0_usize;
@@ -280,7 +327,7 @@ fn append_all(log: &mut ThreadLog, items: impl Iterator<Item = Item>) -> Result<
         }
     }
     log.append(chunk)?;
-    log.close()
+    log.close_keeping_mark()
 }
 
 /// Moves a log to the archive.

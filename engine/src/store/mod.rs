@@ -41,6 +41,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use selvedge_codec::ThreadId;
 
 use crate::clock::{Clock, SystemClock};
@@ -126,6 +127,9 @@ pub struct Store {
     memory: Mutex<Memory>,
     /// Of forks that the index does not know yet. Locked for no longer than it takes to look.
     seeds: Mutex<Seeds>,
+    /// Threads that were imported, and stay marked until the index has them. Locked for no longer than
+    /// it takes to change the list.
+    imported: Mutex<Vec<ThreadId>>,
     /// Searches of the home for what the index does not know.
     searches: Searches,
     /// Whether a backfill of this store has covered the home, so that an index that is replaced
@@ -178,6 +182,7 @@ impl Store {
             process,
             memory: Mutex::default(),
             seeds: Mutex::default(),
+            imported: Mutex::default(),
             searches: Searches::default(),
             was_complete: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
@@ -208,13 +213,11 @@ impl Store {
     /// # Errors
     /// [`Error::TimedOut`] when another process holds the index, [`Error::Io`].
     pub fn coverage(&self) -> Result<Coverage> {
-        match &self.index {
-            // A scan covers all, and counts what it can't read when it runs.
-            None => Ok(Coverage::Complete { failed: 0 }),
-            Some(index) => index
-                .read(|txn| self.coverage_in(txn, txn.state()?.as_ref()))
-                .map_err(|fault| self.error(index, fault)),
-        }
+        let told = self.unless_unusable(|index| {
+            index.read(|txn| self.coverage_in(txn, txn.state()?.as_ref()))
+        })?;
+        // A scan covers all, and counts what it can't read when it runs.
+        Ok(told.unwrap_or(Coverage::Complete { failed: 0 }))
     }
 
     /// Ends a backfill that is running as soon as the log it is at is read, with
@@ -265,7 +268,7 @@ impl Store {
     }
 
     /// Whether an error is the index's alone, so that the logs can still answer: another process
-    /// holds it, it can't grow, its file system is read-only, or it is
+    /// holds it, it can't grow, the system refuses to read or write it, or it is
     /// damaged again and again. [`Store::list`] and the reads of one thread answer from the logs then
     /// by themselves.
     #[must_use]
@@ -273,9 +276,7 @@ impl Store {
         let index = self.home().index_path();
         match why {
             Error::TimedOut { .. } => true,
-            Error::Io { path, source, .. } => {
-                *path == index && source.kind() == io::ErrorKind::ReadOnlyFilesystem
-            }
+            Error::Io { path, source, .. } => *path == index && is_refused_file(source),
             Error::OutOfSpace { path, .. }
             | Error::Corrupt {
                 path,
@@ -283,6 +284,25 @@ impl Store {
                 ..
             } => *path == index,
             _ => false,
+        }
+    }
+
+    /// What the index says; `None` where there is none, or the system lets nobody use it: the logs are
+    /// asked then. That another process holds it is told, since it soon will not, and so is damage.
+    fn unless_unusable<T>(
+        &self,
+        ask: impl FnOnce(&Database) -> Result<T, Fault>,
+    ) -> Result<Option<T>> {
+        let Some(index) = &self.index else {
+            return Ok(None);
+        };
+        match ask(index).map_err(|fault| self.error(index, fault)) {
+            Err(why @ (Error::TimedOut { .. } | Error::Corrupt { .. })) => Err(why),
+            Err(why) if self.is_of_index(&why) => {
+                tracing::warn!(%why, "the logs are asked in the index's place");
+                Ok(None)
+            }
+            asked => asked.map(Some),
         }
     }
 
@@ -340,6 +360,14 @@ impl Store {
             last_backfill: None,
         }
     }
+}
+
+/// Whether the system refuses to open, read or write what is a file, for good as far as can be told.
+fn is_refused_file(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+    ) || error.raw_os_error().map(Errno::from_raw) == Some(Errno::EIO)
 }
 
 /// Makes a home and the directories above it, each durable before there is anything in it.

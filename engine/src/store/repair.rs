@@ -9,7 +9,6 @@
 //!   another thread's.
 
 use std::io;
-use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_codec::jsonl;
@@ -20,7 +19,7 @@ use super::Store;
 use super::repair_report::{
     Left, LeftKind, LogRepair, RepairOptions, RepairOutcome, RepairReport, left,
 };
-use super::verify::{LogDamage, VerifyReport};
+use super::verify::{INDEX_WAIT, LogDamage, VerifyReport};
 use crate::disk::FileKind;
 use crate::home::{LogFormat, LogName, LogPath, WriterLock};
 use crate::log::{
@@ -30,8 +29,6 @@ use crate::log::{
 use crate::projection::{log_owner, owner_of_records};
 use crate::{ConflictReason, Error, Result};
 
-/// How long making the index anew waits for another process that does so already.
-const INDEX_WAIT: Duration = Duration::from_secs(30);
 /// How deep damaged files lie below the folder of their repair: no deeper than logs below the home.
 const MAX_DEPTH: usize = 10;
 

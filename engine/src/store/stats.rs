@@ -98,15 +98,13 @@ impl Store {
     /// As [`Store::stats`].
     pub fn unreadable_logs(&self) -> Result<Vec<UnreadableLog>> {
         let log = |(path, why)| UnreadableLog { path, why };
-        let Some(index) = &self.index else {
+        let told = self.unless_unusable(|index| index.read(|txn| txn.failures()))?;
+        let Some(failures) = told else {
             let failures = scan_home(self.disk(), self.home())?.failures.into_iter();
             return Ok(failures
                 .map(|failure| log((failure.path, failure.why.to_string())))
                 .collect());
         };
-        let failures = index
-            .read(|txn| txn.failures())
-            .map_err(|fault| self.error(index, fault))?;
         Ok(failures
             .into_iter()
             .map(|(path, failure)| log((path, failure.why)))
@@ -118,10 +116,8 @@ impl Store {
     /// # Errors
     /// [`crate::Error::TimedOut`] when another process holds the index; [`crate::Error::Io`].
     pub fn stats(&self) -> Result<StoreStats> {
-        match &self.index {
-            Some(index) => self
-                .stats_by_index(index)
-                .map_err(|fault| self.error(index, fault)),
+        match self.unless_unusable(|index| self.stats_by_index(index))? {
+            Some(stats) => Ok(stats),
             None => self.stats_by_scan(),
         }
     }

@@ -1,6 +1,7 @@
 //! Verifying a home: every log from its start, and the index against the logs.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal, ThreadId};
 use serde::Serialize;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use super::around::Breadth;
 use super::{Store, parallel};
 use crate::home::{LogPath, marks};
-use crate::index::{Database, Fault, Look, PathRow, Tables, ThreadRow, check_keys};
+use crate::index::{Database, Fault, Look, PathRow, Tables, ThreadRow, View, check_keys};
 use crate::listing::{FoundLog, prefer, walk};
 use crate::log::{Damage, LogEvent, read_log};
 use crate::projection::{PlacedTurn, Projection, apply_turn_changes, project};
@@ -16,6 +17,8 @@ use crate::{Error, Result};
 
 /// How often a log is compared again that was written meanwhile.
 const ROUNDS: usize = 3;
+/// How long filling the index, or making it anew, waits for another process that does so already.
+pub(super) const INDEX_WAIT: Duration = Duration::from_secs(30);
 
 /// Bytes of a log that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -116,17 +119,16 @@ struct CheckedLog {
 
 impl Store {
     /// Reads every log from its start, and compares the index with what they say. Nothing is
-    /// changed but the index, which is brought up to the logs first.
+    /// changed but the index, which is brought up to the logs first. One that can't be used (its file
+    /// system is read-only, say) is not compared.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] when another process holds the index; [`Error::Io`] when the home can't
-    /// be listed. What is wrong with a log is in the report.
+    /// [`Error::TimedOut`] when another process holds the index, or has not filled it after 30 seconds;
+    /// [`Error::Io`] when the home can't be listed. What is wrong with a log is in the report.
     pub fn verify(&self) -> Result<VerifyReport> {
-        if let Some(index) = &self.index
-            && let Err(fault) = self.bring_up(index)
-        {
-            return Err(self.error(index, fault));
-        }
+        let is_usable = self
+            .unless_unusable(|index| self.bring_up(index))?
+            .is_some();
         let open = self.open_threads()?;
         let found = walk(self.disk(), self.home())?;
         let mut report = VerifyReport::default();
@@ -144,15 +146,21 @@ impl Store {
                 Checked::Read(log) => fresh.push(report.count(*log)),
             }
         }
-        if let Some(index) = &self.index {
-            self.check_index(index, fresh, &mut report)
-                .map_err(|fault| self.error(index, fault))?;
+        if is_usable {
+            self.unless_unusable(|index| self.check_index(index, fresh, &mut report))?;
         }
         report.finish();
         Ok(report)
     }
 
     fn bring_up(&self, index: &Database) -> Result<(), Fault> {
+        let is_complete = index.read(|txn| {
+            let state = txn.state()?;
+            Ok(state.is_some_and(|state| self.is_complete(&state, txn.inode())))
+        })?;
+        if !is_complete {
+            self.backfill(INDEX_WAIT, &|_| ())?;
+        }
         let suspects = self.look_around(index, (Breadth::Logs, None))?;
         self.reconcile_in(index, &suspects).map(drop)
     }

@@ -12,7 +12,7 @@ use super::home::{TestHome, WAIT, id, ids, said, thread};
 use crate::Error;
 use crate::disk::{DirEntry, Disk, DiskFile, FileStat, OpenMode, RealDisk};
 use crate::listing::{Coverage, ListQuery, SortKey, Verification};
-use crate::store::{Store, StoreOptions};
+use crate::store::{RepairOptions, Store, StoreOptions};
 
 fn many() -> TestHome {
     let home = TestHome::new();
@@ -345,4 +345,18 @@ fn a_home_is_read_on_a_full_disk_and_its_index_goes_on_once_there_is_room() {
     let store = home.filled();
     check(&store, "there is room again");
     assert!(store.verify().unwrap().ok);
+}
+
+/// A home was verified before its index was filled, as it is while that is done in the background. Each
+/// log that the index had not come to yet was told as a difference, and a repair made the index anew.
+#[test]
+fn an_index_that_is_not_filled_yet_is_filled_before_it_is_verified() {
+    let home = TestHome::new();
+    home.put("sessions/a.jsonl", thread(1, 10));
+    let report = home.store().verify().unwrap();
+    assert!(report.ok, "{report:?}");
+    assert_eq!(report.index_rows, Some(1));
+    home.put("sessions/b.jsonl", thread(2, 10));
+    let repaired = home.store().repair(RepairOptions::default()).unwrap();
+    assert!(repaired.ok && !repaired.index_rebuilt, "{repaired:?}");
 }

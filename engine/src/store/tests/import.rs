@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use super::home::{TestHome, id, line, meta, said, thread};
+use super::home::{TestHome, WAIT, id, ids, line, meta, said, thread};
 use crate::disk::RealDisk;
 use crate::home::LogFormat;
-use crate::listing::ListQuery;
+use crate::listing::{ListQuery, SortKey};
 use crate::log::{ThreadLog, load_history};
 use crate::store::{ImportOutcome, Imported, Store, import_sources};
 use crate::{ConflictReason, Error, InvalidRequest};
@@ -208,4 +208,54 @@ fn a_fork_whose_first_line_is_damaged_is_not_imported_as_its_parent() {
         store.find(id(1)),
         Err(Error::ThreadNotFound { .. })
     ));
+}
+
+/// A process died right after it had continued a thread by an import. Its mark had been taken back when
+/// the log was closed, before the index had caught up: nobody looked at the log again, and listings went
+/// on in the order of before.
+#[test]
+fn what_was_imported_is_looked_at_when_its_importer_died_before_the_index_had_it() {
+    let (from, to) = (TestHome::new(), TestHome::new());
+    from.put("sessions/1.jsonl", thread(1, 100));
+    from.put("sessions/2.jsonl", thread(2, 1000));
+    from.put("sessions/3.jsonl", thread(3, 2000));
+    let days = [
+        "sessions/2026/03/04",
+        "sessions/2026/03",
+        "sessions/2026",
+        "sessions",
+    ];
+    let fill = |store: &Store, imported: Vec<Imported>| {
+        let logs = imported.into_iter().map(|done| (done.thread_id, done.path));
+        store.catch_up(&logs.collect::<Vec<_>>()).unwrap();
+        days.iter().for_each(|day| to.age(day));
+        store.backfill(WAIT, &|_| ()).unwrap();
+    };
+    let by_update = ListQuery {
+        sort: SortKey::Updated,
+        limit: 1,
+        ..ListQuery::default()
+    };
+    let listed = |store: &Store| ids(&store.list(&by_update).unwrap());
+    let store = to.filled();
+    let imported = import(&store, &from);
+    fill(&store, imported);
+    assert_eq!(listed(&store), [id(3)]);
+    store.close().unwrap();
+    assert_eq!(marks_of(&to), 0, "what the index has is marked no longer");
+
+    let (witness, store) = (to.filled(), to.filled());
+    assert_eq!(listed(&witness), [id(3)]);
+    from.append("sessions/1.jsonl", &said(3000, "more"));
+    assert_eq!(import(&store, &from)[0].outcome, ImportOutcome::Continued);
+    drop(store);
+    assert_eq!(listed(&witness), [id(1)]);
+    assert_eq!(listed(&witness), ids(&to.scan(&by_update)));
+    assert_eq!(marks_of(&to), 0);
+}
+
+/// How many files of open marks the home has.
+fn marks_of(home: &TestHome) -> usize {
+    let dir = home.file(".selvedge/open");
+    fs::read_dir(dir).map_or(0, Iterator::count)
 }

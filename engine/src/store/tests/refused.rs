@@ -10,7 +10,7 @@ use super::set_state;
 use crate::clock::ManualClock;
 use crate::disk::simulated::{Fault, FaultKind, Operations, SimulatedDisk, SimulatedProcess};
 use crate::index::Tables as _;
-use crate::listing::ListQuery;
+use crate::listing::{Coverage, ListQuery};
 use crate::log::{NewThread, ThreadLog};
 use crate::sample_home::{id, meta, moment, user};
 use crate::store::{ForkSource, IndexUse, RepairOptions, Store, StoreOptions};
@@ -163,4 +163,33 @@ fn a_deletion_does_not_pass_over_what_it_can_not_look_at() {
         store.delete(id(1)).unwrap();
     }
     assert!(refused > 0);
+}
+
+/// A home on a read-only file system was listed from its logs, and could not be verified: neither could
+/// one be whose index the system would not open, or read.
+#[test]
+fn a_home_without_an_index_of_use_is_verified_and_counted_from_its_logs() {
+    for kind in [None, Some(FaultKind::ReadOnly), Some(FaultKind::Io)] {
+        let disk = disk();
+        let (_, store) = open(&disk, IndexUse::Use);
+        start(&store, 1).close().unwrap();
+        store.backfill(WAIT, &|_| ()).unwrap();
+        drop(store);
+        match kind {
+            None => disk.set_read_only(true),
+            Some(kind) => disk.plan(Fault::always(Operations::Open, kind).on_path("/index.redb")),
+        }
+        let (_, store) = open(&disk, IndexUse::Use);
+        assert_eq!(store.list(&ListQuery::default()).unwrap().threads.len(), 1);
+        assert_eq!(store.find(id(1)).map(drop).ok(), Some(()));
+        let report = store.verify().unwrap();
+        assert_eq!((report.ok, report.logs, report.index_rows), (true, 1, None));
+        assert!(store.repair(RepairOptions::default()).unwrap().ok);
+        assert_eq!(store.stats().unwrap().threads, 1);
+        assert_eq!(store.unreadable_logs().unwrap(), []);
+        assert_eq!(store.coverage().unwrap(), Coverage::Complete { failed: 0 });
+        // Who asks for the index itself is told.
+        let told = store.backfill(WAIT, &|_| ()).unwrap_err();
+        assert!(store.is_of_index(&told), "{told}");
+    }
 }
