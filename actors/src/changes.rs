@@ -1,6 +1,7 @@
 //! Changes of whole threads: metadata, archive, delete, fork and rollback, of live and cold
 //! threads alike.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use selvedge_codec::view::MetadataPatch;
@@ -33,7 +34,8 @@ impl Selvedge {
     }
 
     /// Starts a thread that begins with another one's history, and makes it live. Of a live
-    /// thread's history that is what it has acknowledged. It is there for this process's death at
+    /// thread's history that is what it has acknowledged, all of it: acknowledgements are in the
+    /// order of the log. It is there for this process's death at
     /// once, and synced within the sync interval, like an append.
     ///
     /// # Errors
@@ -97,8 +99,14 @@ impl Selvedge {
     /// are, as far as is known here.
     async fn acknowledged(&self, thread_id: ThreadId) -> Result<Option<Ordinal>> {
         let mut next = Ordinal::new(u64::MAX);
-        if let Some(live) = self.live_thread(thread_id).await {
-            match live.snapshot().await {
+        loop {
+            let feed = self.core.feeds.of(thread_id);
+            let mut woken = pin!(feed.woken());
+            woken.as_mut().enable();
+            let Some(thread) = self.thread_ref(thread_id).await else {
+                break;
+            };
+            match thread.snapshot().await {
                 Ok(snapshot) => match snapshot.state {
                     ThreadState::Ephemeral => {
                         return Err(InvalidRequest::Ephemeral(thread_id).into());
@@ -106,12 +114,17 @@ impl Selvedge {
                     ThreadState::Deferred => return Err(Error::ThreadNotFound { thread_id }),
                     ThreadState::Live | ThreadState::Failed | ThreadState::Closed => {
                         next = snapshot.next_ordinal;
+                        break;
                     }
                 },
-                // It was shut down meanwhile, and its log holds what it had acknowledged.
                 Err(Error::Closed { .. }) => self.core.check_open()?,
                 Err(error) => return Err(error),
             }
+            // Its actor ends, and the feed tells what that had acknowledged once it has.
+            if !feed.is_live() {
+                break;
+            }
+            woken.await;
         }
         let upto = next.min(self.core.feeds.of(thread_id).acknowledged_upto());
         Ok((upto < Ordinal::new(u64::MAX)).then_some(upto))
