@@ -47,11 +47,14 @@ const fn mix(mut bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
+/// Lock files, by the number of their shard.
+type Files = HashMap<u64, Box<dyn DiskFile>>;
+
 #[derive(Default)]
 struct State {
     /// The lock files opened so far. Each stays open while the store lives: its handle is what
     /// holds the locks.
-    files: HashMap<u64, Box<dyn DiskFile>>,
+    files: Files,
     /// What this store has locked: locks of one handle do not refuse each other.
     held: HashSet<Slot>,
 }
@@ -81,28 +84,38 @@ impl WriterLocks {
     /// [`Error::Conflict`] naming the holder when the thread is locked already, by this store or
     /// another; [`Error::Io`] when the lock file can't be made or locked.
     pub fn lock(self: &Arc<Self>, thread_id: ThreadId) -> Result<WriterLock> {
-        let conflict = || Error::Conflict {
+        let slot = Slot::of(thread_id);
+        if self.try_lock(slot)? {
+            return Ok(WriterLock {
+                locks: Arc::clone(self),
+                slot,
+            });
+        }
+        Err(Error::Conflict {
             thread_id,
             reason: ConflictReason::Writer {
                 holder: self.holder(thread_id),
             },
-        };
-        self.lock_if_free(thread_id)?.ok_or_else(conflict)
+        })
     }
 
-    /// Locks a thread for writing unless it is locked already.
+    /// Whether nobody has locked a thread, as of now.
     ///
     /// # Errors
-    /// [`Error::Io`] when the lock file can't be made or locked.
-    pub(crate) fn lock_if_free(
-        self: &Arc<Self>,
-        thread_id: ThreadId,
-    ) -> Result<Option<WriterLock>> {
+    /// [`Error::Io`] when the lock file can't be made or asked.
+    pub(crate) fn is_free(&self, thread_id: ThreadId) -> Result<bool> {
         let slot = Slot::of(thread_id);
-        Ok(self.try_lock(slot)?.then(|| WriterLock {
-            locks: Arc::clone(self),
-            slot,
-        }))
+        let mut state = self.state();
+        let State { files, held } = &mut *state;
+        if held.contains(&slot) {
+            return Ok(false);
+        }
+        let is_locked = self
+            .file(files, slot.shard)?
+            .is_locked_elsewhere(slot.offset..slot.offset + 1);
+        is_locked
+            .map(|is_locked| !is_locked)
+            .map_err(|error| Error::io("ask for", &self.path(slot.shard), error))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -116,17 +129,21 @@ impl WriterLocks {
         if held.contains(&slot) {
             return Ok(false);
         }
-        let file = match files.entry(slot.shard) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(self.open(slot.shard)?),
-        };
-        let is_locked = file
+        let is_locked = self
+            .file(files, slot.shard)?
             .try_lock_range(slot.offset..slot.offset + 1, false)
             .map_err(|error| Error::io("lock", &self.path(slot.shard), error))?;
         if is_locked {
             held.insert(slot);
         }
         Ok(is_locked)
+    }
+
+    fn file<'a>(&self, files: &'a mut Files, shard: u64) -> Result<&'a dyn DiskFile> {
+        Ok(match files.entry(shard) {
+            Entry::Occupied(open) => &**open.into_mut(),
+            Entry::Vacant(vacant) => &**vacant.insert(self.open(shard)?),
+        })
     }
 
     fn path(&self, shard: u64) -> PathBuf {

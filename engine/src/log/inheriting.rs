@@ -18,7 +18,7 @@ use super::context::{LogContext, NewEntries};
 use super::inherited::{UNFINISHED, WRITTEN_DOWN, files, last_frame};
 use super::{OpenLog, native_writer};
 use crate::disk::{Disk, FileKind, OpenMode, read_range};
-use crate::home::{Home, InheritedName, LogFormat, LogPath, WriterLock};
+use crate::home::{Home, InheritedName, LogFormat, LogPath};
 use crate::{Error, InvalidRequest, Result};
 
 /// How much is copied at once.
@@ -38,13 +38,13 @@ pub(crate) struct Inheritance {
 }
 
 /// How a fork comes by the segment that its source may be writing.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sharing {
     /// It is linked: its writer has made durable what is inherited of it.
     Durable,
-    /// It is synced and linked: nobody writes it while this is held.
-    Idle { _lock: WriterLock },
-    /// It is copied: another process writes it.
+    /// It is synced and linked: nobody writes it.
+    Idle,
+    /// It is copied: somebody else writes it.
     Busy,
 }
 
@@ -152,15 +152,14 @@ fn fill(context: &LogContext, dir: &Path, inheritance: &Inheritance) -> Result<(
                 is_own,
             } => {
                 let to = dir.join(name.to_string());
-                let is_linked = match &inheritance.sharing {
-                    Sharing::Busy if *is_own => false,
-                    Sharing::Idle { .. } if *is_own => {
-                        sync_source(disk, file)?;
-                        link(disk, (file, *inode), &to)?
-                    }
-                    _ => link(disk, (file, *inode), &to)?,
+                let sharing = match is_own {
+                    true => inheritance.sharing,
+                    false => Sharing::Durable,
                 };
-                if !is_linked {
+                if sharing == Sharing::Idle {
+                    sync_source(disk, file)?;
+                }
+                if sharing == Sharing::Busy || !link(disk, (file, *inode), &to)? {
                     copy(disk, (file, *inode), &to, name.end)?;
                 }
             }

@@ -11,7 +11,7 @@ use selvedge_codec::{ByteOffset, Item};
 use super::context::{Entries, LogContext, NewEntries};
 use super::draft::Draft;
 use super::handle::LogHandle;
-use super::inheriting::{self, Inheritance, Sharing};
+use super::inheriting::{self, Inheritance};
 use super::native_writer;
 use super::tail::Tail;
 use super::thread_log::{LogState, NewThread, ThreadLog};
@@ -98,10 +98,6 @@ impl ThreadLog {
         self.handle = Some(Arc::new(handle));
         self.is_left_over = false;
         self.state = LogState::Live;
-        if let Some(inheritance) = &mut self.inheritance {
-            // The source may be written again.
-            inheritance.sharing = Sharing::Durable;
-        }
         Ok(())
     }
 

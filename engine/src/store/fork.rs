@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
 
 use selvedge_codec::segment::HEADER_BYTES;
 use selvedge_codec::{ByteLength, ByteOffset, Ordinal, ThreadId};
@@ -23,10 +22,6 @@ use crate::{Error, InvalidRequest, Result};
 
 /// How often a fork is tried whose source is moved meanwhile.
 const ATTEMPTS: usize = 3;
-/// How long a source that is not written for long is waited for, before it is copied.
-const SOURCE_PATIENCE: Duration = Duration::from_millis(20);
-/// How often its lock is asked for.
-const POLL: Duration = Duration::from_millis(1);
 /// Of how many forks at most what they inherit is kept until the index has them.
 const MAX_SEEDS: usize = 256;
 
@@ -194,18 +189,11 @@ impl Store {
         if source.is_durable || format != LogFormat::Native {
             return Ok(Sharing::Durable);
         }
-        let clock = &self.context.clock;
-        let began = clock.elapsed();
-        loop {
-            if let Some(lock) = self.context.locks.lock_if_free(source.thread_id)? {
-                return Ok(Sharing::Idle { _lock: lock });
-            }
-            // Another fork of it may be just at it.
-            if clock.elapsed().saturating_sub(began) >= SOURCE_PATIENCE {
-                return Ok(Sharing::Busy);
-            }
-            clock.pause(POLL);
-        }
+        // Who begins to write it at this very moment reads it first, and its own sync follows.
+        Ok(match self.context.locks.is_free(source.thread_id)? {
+            true => Sharing::Idle,
+            false => Sharing::Busy,
+        })
     }
 
     /// The thread that is forked: what the index knows of it, and what its log has grown by.
