@@ -1,6 +1,7 @@
 //! Changes of whole threads: metadata, archive, delete, fork and rollback, of live and cold
 //! threads alike.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use selvedge_codec::view::MetadataPatch;
@@ -11,7 +12,8 @@ use selvedge_engine::thread::ThreadSummary;
 use selvedge_engine::{Error, InvalidRequest, Result};
 use selvedge_store::{ForkThread, ResumeThread, RolledBackThread};
 
-use crate::live_thread::{LiveThread, ThreadState};
+use crate::feed::Feed;
+use crate::live_thread::{LiveThread, ThreadRef, ThreadState};
 use crate::registry::{
     Delete, Fork, Forked, Move, MoveTo, ResumeWith, RollBack, UpdateMetadata, registry_error,
 };
@@ -33,7 +35,8 @@ impl Selvedge {
     }
 
     /// Starts a thread that begins with another one's history, and makes it live. Of a live
-    /// thread's history that is what it has acknowledged. It is there for this process's death at
+    /// thread's history that is what it has acknowledged, all of it: acknowledgements are in the
+    /// order of the log. It is there for this process's death at
     /// once, and synced within the sync interval, like an append.
     ///
     /// # Errors
@@ -63,11 +66,7 @@ impl Selvedge {
         if fork.start.ephemeral {
             return Err(InvalidRequest::Ephemeral(thread_id).into());
         }
-        let source = ForkSource {
-            thread_id: fork.source,
-            upto: self.acknowledged(fork.source).await?,
-            is_durable: false,
-        };
+        let source = self.fork_source(fork.source).await?;
         let parent = self.read_thread(fork.source).await?;
         let originator = match fork.start.originator.as_str() {
             "" => {
@@ -94,28 +93,39 @@ impl Selvedge {
         self.core.registry.ask(asked).await.map_err(registry_error)
     }
 
-    /// Below which ordinal a thread's records are acknowledged; `None` when all that its log holds
-    /// are, as far as is known here.
-    async fn acknowledged(&self, thread_id: ThreadId) -> Result<Option<Ordinal>> {
-        let mut next = Ordinal::new(u64::MAX);
-        if let Some(live) = self.live_thread(thread_id).await {
-            match live.snapshot().await {
-                Ok(snapshot) => match snapshot.state {
-                    ThreadState::Ephemeral => {
-                        return Err(InvalidRequest::Ephemeral(thread_id).into());
-                    }
-                    ThreadState::Deferred => return Err(Error::ThreadNotFound { thread_id }),
-                    ThreadState::Live | ThreadState::Failed | ThreadState::Closed => {
-                        next = snapshot.next_ordinal;
-                    }
-                },
-                // It was shut down meanwhile, and its log holds what it had acknowledged.
+    /// Of what a fork of a thread is made: of what is acknowledged of a live one, which its actor
+    /// makes durable first; of all that its log holds otherwise, as far as is known here.
+    async fn fork_source(&self, thread_id: ThreadId) -> Result<ForkSource> {
+        loop {
+            let feed = self.core.feeds.of(thread_id);
+            let mut woken = pin!(feed.woken());
+            woken.as_mut().enable();
+            let Some(thread) = self.thread_ref(thread_id).await else {
+                break;
+            };
+            match durable_of(&thread, &feed).await {
+                Ok(upto) => {
+                    return Ok(ForkSource {
+                        thread_id,
+                        upto: Some(upto),
+                        is_durable: true,
+                    });
+                }
                 Err(Error::Closed { .. }) => self.core.check_open()?,
                 Err(error) => return Err(error),
             }
+            // Its actor ends, and the feed tells what that had acknowledged once it has.
+            if !feed.is_live() {
+                break;
+            }
+            woken.await;
         }
-        let upto = next.min(self.core.feeds.of(thread_id).acknowledged_upto());
-        Ok((upto < Ordinal::new(u64::MAX)).then_some(upto))
+        let upto = self.core.feeds.of(thread_id).acknowledged_upto();
+        Ok(ForkSource {
+            thread_id,
+            upto: (upto < Ordinal::new(u64::MAX)).then_some(upto),
+            is_durable: false,
+        })
     }
 
     /// Changes what is known of a thread, live or not, and gives what is known of it then. The
@@ -188,4 +198,20 @@ impl Selvedge {
         let rolled_back = self.core.registry.ask(RollBack { thread_id, turns });
         rolled_back.await.map_err(registry_error)
     }
+}
+
+/// Below which ordinal the records of a live thread are acknowledged, once they are durable.
+async fn durable_of(thread: &ThreadRef, feed: &Feed) -> Result<Ordinal> {
+    let snapshot = thread.snapshot().await?;
+    let thread_id = thread.shared.thread_id;
+    match snapshot.state {
+        ThreadState::Ephemeral => return Err(InvalidRequest::Ephemeral(thread_id).into()),
+        ThreadState::Deferred => return Err(Error::ThreadNotFound { thread_id }),
+        ThreadState::Live | ThreadState::Failed | ThreadState::Closed => {}
+    }
+    let upto = snapshot.next_ordinal.min(feed.acknowledged_upto());
+    if snapshot.durable_next_ordinal < upto {
+        thread.flush().await?;
+    }
+    Ok(upto)
 }

@@ -88,6 +88,11 @@ impl ThreadShared {
         self.kept.store(true, Ordering::SeqCst);
     }
 
+    /// Whether it is live for whoever asks.
+    pub(crate) fn is_there(&self) -> bool {
+        self.is_kept() && !self.is_ending()
+    }
+
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::SeqCst)
     }
@@ -115,9 +120,9 @@ pub(crate) fn thread_error<M>(error: SendError<M, Error>) -> Error {
 
 /// A handle on a live thread. Cheap to clone; the thread stays live when the last one is dropped.
 ///
-/// Batches are logged in the order in which they reach the thread, and each is acknowledged once
-/// it has reached the durability that was asked for. A batch is not undone when its caller goes
-/// away.
+/// Batches are logged in the order in which they reach the thread, and acknowledged in that order:
+/// each once it has reached the durability that was asked for, and those before it were answered.
+/// A batch is not undone when its caller goes away.
 #[derive(Debug, Clone)]
 pub struct LiveThread {
     thread: Arc<ThreadRef>,
@@ -149,7 +154,9 @@ impl LiveThread {
         self.thread.shared.ephemeral
     }
 
-    /// Appends one batch, which is read whole or not at all, and waits until it is written.
+    /// Appends one batch, which is read whole or not at all, and waits until it is written. Behind a
+    /// batch that waits for its sync, the end of a turn say, it is written at once and answered after
+    /// that one.
     ///
     /// # Errors
     /// As [`LiveThread::append_with`].
@@ -157,7 +164,9 @@ impl LiveThread {
         self.append_with(items, AppendOptions::default()).await
     }
 
-    /// Appends one batch, which is read whole or not at all.
+    /// Appends one batch, which is read whole or not at all. The answer tells what was reached by
+    /// then, which may be more than was asked for. Should the sync fail that a batch before this one
+    /// waits for, this one is written all the same, and acknowledged as that.
     ///
     /// # Errors
     /// [`Error::Conflict`] when another ordinal was expected or another process writes the
@@ -189,7 +198,7 @@ impl LiveThread {
     /// [`Error::Io`] and [`Error::OutOfSpace`] when that failed, [`Error::Closed`] after a
     /// shutdown.
     pub async fn flush(&self) -> Result<Flushed> {
-        self.thread.actor.ask(Flush).await.map_err(thread_error)
+        self.thread.flush().await
     }
 
     /// Where the thread stands.
@@ -197,7 +206,7 @@ impl LiveThread {
     /// # Errors
     /// [`Error::Closed`] after a shutdown.
     pub async fn snapshot(&self) -> Result<ThreadSnapshot> {
-        self.thread.actor.ask(Snapshot).await.map_err(thread_error)
+        self.thread.snapshot().await
     }
 
     /// Syncs everything acknowledged, closes the log and ends the thread's actor; a new thread of
@@ -221,7 +230,16 @@ impl LiveThread {
 }
 
 impl ThreadRef {
+    /// Where the thread stands. Whoever was answered before finds that the thread's feed says so.
+    pub(crate) async fn snapshot(&self) -> Result<ThreadSnapshot> {
+        self.actor.ask(Snapshot).await.map_err(thread_error)
+    }
+
     /// Ends the thread's actor.
+    pub(crate) async fn flush(&self) -> Result<Flushed> {
+        self.actor.ask(Flush).await.map_err(thread_error)
+    }
+
     pub(crate) async fn shutdown(&self, how: Shutdown) -> Result<()> {
         self.actor.ask(how).await.map_err(thread_error)
     }

@@ -16,7 +16,7 @@ use crate::feed::Feeds;
 use crate::handles::HandlePermits;
 use crate::indexer::{self, Backfill, BackfillKind, CLOSED_STORE, GrownLogs, Indexer, IndexerArgs};
 use crate::io_pool::IoPool;
-use crate::live_thread::LiveThread;
+use crate::live_thread::{LiveThread, ThreadRef};
 use crate::options::{IndexMode, OpenOptions};
 use crate::registry::{
     self, ListLoaded, LookUp, NewLog, Registry, RegistryArgs, Remove, Resume, Start, registry_error,
@@ -137,11 +137,16 @@ impl Selvedge {
 
     /// The thread of this id, if it is live. After a shutdown none is.
     pub async fn live_thread(&self, thread_id: ThreadId) -> Option<LiveThread> {
-        let found = self.core.registry.ask(LookUp { thread_id }).await;
-        found
-            .ok()
-            .flatten()
+        self.thread_ref(thread_id)
+            .await
+            .filter(|thread| thread.shared.is_there())
             .map(|thread| LiveThread::new(thread, Arc::clone(&self.core)))
+    }
+
+    /// The thread of this id if it has an actor, which may be about to end.
+    pub(crate) async fn thread_ref(&self, thread_id: ThreadId) -> Option<Arc<ThreadRef>> {
+        let found = self.core.registry.ask(LookUp { thread_id }).await;
+        found.ok().flatten()
     }
 
     /// The ids of all live threads, in their order. After a shutdown there are none.

@@ -19,7 +19,8 @@ pub enum Durability {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppendOptions {
     /// What must be reached before the append is acknowledged: `Written` unless said otherwise.
-    /// A batch that ends a turn is always synced first.
+    /// A batch that ends a turn is always synced first. Acknowledgements go out in the order of the
+    /// log, so that a batch behind one that waits for its sync waits for that answer, too.
     pub durability: Durability,
     /// The ordinal that the batch's first record must get. When it would be another one, the
     /// append is refused with [`selvedge_engine::Error::Conflict`] and nothing is written.

@@ -114,8 +114,13 @@ impl Feed {
         }
     }
 
-    /// Waits until there may be something to look at.
-    fn woken(&self) -> Notified<'_> {
+    /// Whether the thread has an actor here.
+    pub(crate) fn is_live(&self) -> bool {
+        self.life() == Life::Live
+    }
+
+    /// Waits until there may be something to look at, or the thread's life has changed.
+    pub(crate) fn woken(&self) -> Notified<'_> {
         self.woken.notified()
     }
 

@@ -1,4 +1,4 @@
-//! Look up: a thread that is live already.
+//! Look up: a thread that has an actor already.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use selvedge_codec::ThreadId;
 use super::Registry;
 use crate::live_thread::ThreadRef;
 
-/// Gives the thread of this id if it is live.
+/// Gives the thread of this id if it has an actor, live for whoever asks or not.
 #[derive(Debug)]
 pub(crate) struct LookUp {
     pub(crate) thread_id: ThreadId,
@@ -18,7 +18,7 @@ impl Message<LookUp> for Registry {
     type Reply = Option<Arc<ThreadRef>>;
 
     async fn handle(&mut self, asked: LookUp, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        let live = self.live(asked.thread_id)?;
-        live.is_there().then(|| Arc::clone(&live.thread))
+        self.live(asked.thread_id)
+            .map(|live| Arc::clone(&live.thread))
     }
 }

@@ -73,7 +73,7 @@ impl Live {
 
     /// Whether it is live for whoever asks.
     pub(super) fn is_there(&self) -> bool {
-        self.thread.shared.is_kept() && !self.thread.shared.is_ending()
+        self.thread.shared.is_there()
     }
 }
 

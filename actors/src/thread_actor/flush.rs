@@ -6,7 +6,6 @@ use selvedge_engine::Result;
 use selvedge_engine::log::{LogState, ThreadLog};
 
 use super::log_slot::LogSlot;
-use super::syncing::{SyncWaiter, Synced};
 use super::{ThreadActor, send};
 use selvedge_store::{Durability, Flushed};
 
@@ -22,10 +21,7 @@ impl Message<Flush> for ThreadActor {
         let (delegated, reply) = ctx.reply_sender();
         match self.flushable().await {
             Ok(flushed) if flushed.durability == Durability::Buffered => send(reply, Ok(flushed)),
-            Ok(flushed) => self.waiters.push_back(SyncWaiter {
-                up_to: flushed.next_ordinal,
-                synced: Synced::Flush(reply, flushed),
-            }),
+            Ok(flushed) => self.waiters.flushing(reply, flushed),
             Err(error) => send(reply, Err(error)),
         }
         delegated

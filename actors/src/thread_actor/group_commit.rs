@@ -9,7 +9,6 @@ use selvedge_engine::{ConflictReason, Error, Result};
 use super::append::Append;
 use super::decide::DecidedReply;
 use super::log_slot::LogSlot;
-use super::syncing::{SyncWaiter, Synced};
 use super::{Reply, ThreadActor, send};
 use crate::live_thread::CLOSED_THREAD;
 use selvedge_store::{Ack, Durability};
@@ -22,6 +21,9 @@ const MAX_GROUP_BYTES: usize = 1 << 20;
 const MAX_BYTES_HERE: usize = 128 << 10;
 /// What a record's envelope adds to its payload, at most, as far as these bounds care.
 const ENVELOPE_BYTES: usize = 128;
+/// The most batches that are written and not answered yet. What they hold is bounded by
+/// [`MAX_UNSYNCED_BYTES`]; this bounds what is kept of each.
+const MAX_UNANSWERED: usize = 8 * MAX_GROUP_BATCHES;
 
 /// A batch that was taken from the mailbox.
 #[derive(Debug)]
@@ -102,7 +104,7 @@ struct Batch {
 type Outcomes = Vec<Result<Appended>>;
 
 impl ThreadActor {
-    /// Writes all queued batches and answers those that need no sync.
+    /// Writes all queued batches and answers those that need no sync, and are behind none that does.
     pub(super) async fn commit(&mut self) {
         if self.group.is_empty() {
             return;
@@ -153,14 +155,8 @@ impl ThreadActor {
             },
         };
         // A turn that was told to have ended stays ended, whatever happens to the machine.
-        if has_log && (wanted == Durability::Synced || appended.ends_turn) {
-            self.waiters.push_back(SyncWaiter {
-                up_to: appended.last_ordinal.next(),
-                synced: Synced::Append(reply, ack),
-            });
-        } else {
-            reply.answer(Ok(ack));
-        }
+        let waits_for_sync = has_log && (wanted == Durability::Synced || appended.ends_turn);
+        self.waiters.written(reply, ack, waits_for_sync);
     }
 
     async fn write(&mut self, batches: Vec<Batch>, bytes: usize) -> Result<Outcomes> {
@@ -199,7 +195,7 @@ impl ThreadActor {
             .here()
             .is_none_or(|log| log.state() != LogState::Live)
         {
-            self.fail_waiters(error);
+            self.waiters.fail(error);
         }
     }
 
@@ -215,13 +211,13 @@ impl ThreadActor {
     }
 
     /// Sees to it that the log need not sync inside of its append, to keep what is unsynced in
-    /// bounds.
+    /// bounds, and that those are in bounds who wait for their answers.
     async fn make_room(&mut self, bytes: usize) -> Result<()> {
         let fits = self.log.here().is_none_or(|log| {
             let unsynced = usize::try_from(log.unsynced_bytes().get()).unwrap_or(usize::MAX);
             unsynced == 0 || unsynced.saturating_add(bytes) <= MAX_UNSYNCED_BYTES
         });
-        if fits {
+        if fits && self.waiters.unanswered() < MAX_UNANSWERED {
             return Ok(());
         }
         self.sync_all().await

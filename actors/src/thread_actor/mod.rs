@@ -1,12 +1,13 @@
 //! A live thread: one actor that owns one log.
 //!
 //! What must hold:
-//! - Batches are logged in the order in which the mailbox gave them, and those of one durability
-//!   are acknowledged in that order. No acknowledgement is sent before what it says was reached.
+//! - Batches are logged in the order in which the mailbox gave them, and acknowledged in that
+//!   order. No acknowledgement is sent before what it says was reached.
 //! - The log is in one place at a time: with the actor, or in one job on the I/O pool that gives
 //!   it back. Whatever may wait for the medium runs there; only a small buffered write to an open
 //!   native log stays in the actor.
-//! - At most one sync is in flight. Writes go on meanwhile; who waits for them waits for the next.
+//! - At most one sync is in flight. Writes go on meanwhile; who waits for them waits for the next,
+//!   and a batch that needs no sync for the answers before its own.
 //! - `ending` is set before any waiter can learn that the actor ends.
 //! - What is written is held back from subscribers until its answer was sent.
 
@@ -23,8 +24,8 @@ mod shutdown;
 mod snapshot;
 mod subscribe;
 mod syncing;
+mod waiters;
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +60,7 @@ pub(crate) use subscribe::SubscribeEphemeral;
 
 use group_commit::Group;
 use log_slot::LogSlot;
-use syncing::SyncWaiter;
+use waiters::Waiters;
 
 /// How many messages wait for a thread before its senders do. A mailbox allocates in blocks of
 /// this many, so a larger one costs every idle thread.
@@ -138,8 +139,8 @@ pub(crate) struct ThreadActor {
     permit: Option<HandlePermit>,
     /// Appends taken from the mailbox and not written yet.
     group: Group,
-    /// Who waits for a sync, in the order of the log.
-    waiters: VecDeque<SyncWaiter>,
+    /// Who waits for a sync, or for the answers before his own.
+    waiters: Waiters,
     /// Boxed: most threads are idle, and pay for every byte here.
     syncing: Option<Box<Running<SyncDone>>>,
     /// Runs while something is unsynced or a file is open.
@@ -176,7 +177,7 @@ impl Actor for ThreadActor {
             log: LogSlot::new(args.log),
             permit: args.permit,
             group: Group::default(),
-            waiters: VecDeque::new(),
+            waiters: Waiters::default(),
             syncing: None,
             tick: None,
             wrote_since_tick: false,
@@ -288,7 +289,7 @@ impl ThreadActor {
 
     /// Shows the thread's subscribers all that was answered.
     fn publish(&mut self) {
-        let held = self.waiters.iter().find_map(SyncWaiter::holds_from);
+        let held = self.waiters.unanswered_from();
         let upto = match &mut self.log {
             LogSlot::Ephemeral(thread) => return thread.publish(),
             LogSlot::Away(..) | LogSlot::Lost(_) | LogSlot::Closed => return,
@@ -316,7 +317,7 @@ impl ThreadActor {
     /// Tells all who wait for anything that it will not come.
     fn fail_everybody(&mut self, error: &Error) {
         self.group.fail(error);
-        self.fail_waiters(error);
+        self.waiters.fail(error);
     }
 }
 

@@ -6,7 +6,6 @@ use selvedge_codec::Ordinal;
 use selvedge_engine::Result;
 use selvedge_engine::log::{LogState, ThreadLog};
 
-use super::syncing::{SyncWaiter, Synced};
 use super::{ThreadActor, send};
 
 /// Answered once the thread's log is on disk and all of it is synced.
@@ -19,10 +18,8 @@ impl Message<Persist> for ThreadActor {
     async fn handle(&mut self, _: Persist, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, reply) = ctx.reply_sender();
         match self.materialize().await {
-            Ok((held_from, up_to)) => self.waiters.push_back(SyncWaiter {
-                up_to,
-                synced: Synced::Persist(reply, held_from),
-            }),
+            Ok((true, up_to)) => self.waiters.made(reply, up_to),
+            Ok((false, up_to)) => self.waiters.persisting(reply, up_to),
             Err(error) => send(reply, Err(error)),
         }
         delegated
@@ -30,14 +27,14 @@ impl Message<Persist> for ThreadActor {
 }
 
 impl ThreadActor {
-    /// Brings the log to the disk and in order. Gives the ordinal from which subscribers are shown
-    /// nothing meanwhile, and the one that a sync is to reach.
-    async fn materialize(&mut self) -> Result<(Option<Ordinal>, Ordinal)> {
+    /// Brings the log to the disk and in order. Tells whether it was not there, and which ordinal a
+    /// sync is to reach.
+    async fn materialize(&mut self) -> Result<(bool, Ordinal)> {
         self.commit().await;
         let Some(log) = self.log.here() else {
             return Err(self.no_log());
         };
-        let held_from = (log.state() == LogState::Deferred).then_some(Ordinal::ZERO);
+        let is_new = log.state() == LogState::Deferred;
         if log.state() != LogState::Live {
             self.hold();
             self.ready_to_write().await?;
@@ -45,6 +42,6 @@ impl ThreadActor {
             self.note_growth();
         }
         let up_to = self.log.here().map(ThreadLog::next_ordinal);
-        Ok((held_from, up_to.unwrap_or_default()))
+        Ok((is_new, up_to.unwrap_or_default()))
     }
 }

@@ -66,11 +66,11 @@ impl ThreadActor {
             self.ready_to_write().await?;
         }
         if let Err(error) = self.off_runtime(ThreadLog::close_keeping_mark).await {
-            self.fail_waiters(&error);
+            self.waiters.fail(&error);
             return Err(error);
         }
         // Everything is synced now.
-        self.answer_synced(Ordinal::new(u64::MAX));
+        self.waiters.synced(Ordinal::new(u64::MAX));
         self.log = LogSlot::Closed;
         self.permit = None;
         if self.is_indexed().await {

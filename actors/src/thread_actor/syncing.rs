@@ -1,67 +1,12 @@
 //! Syncs: one in flight at a time, off the runtime, while writes go on.
 
-use selvedge_codec::{ByteLength, Ordinal};
+use selvedge_codec::ByteLength;
+use selvedge_engine::Result;
 use selvedge_engine::log::{LogState, SyncDone, ThreadLog};
-use selvedge_engine::{Error, Result};
 
-use super::group_commit::AckReply;
+use super::ThreadActor;
 use super::log_slot::LogSlot;
-use super::{Reply, ThreadActor, send};
 use crate::live_thread::CLOSED_THREAD;
-use selvedge_store::{Ack, Durability, Flushed};
-
-/// The ordinal of a new thread's first record after its meta.
-const FIRST_OF_NEW: Ordinal = Ordinal::new(1);
-
-/// Somebody who waits until everything below an ordinal is synced.
-#[derive(Debug)]
-pub(super) struct SyncWaiter {
-    pub(super) up_to: Ordinal,
-    pub(super) synced: Synced,
-}
-
-/// What to say then.
-#[derive(Debug)]
-pub(super) enum Synced {
-    Append(AckReply, Ack),
-    Flush(Reply<Flushed>, Flushed),
-    /// With the ordinal from which nothing is shown before the answer.
-    Persist(Reply<()>, Option<Ordinal>),
-}
-
-impl SyncWaiter {
-    /// From where on subscribers see nothing before this is answered.
-    pub(super) fn holds_from(&self) -> Option<Ordinal> {
-        match &self.synced {
-            // A new thread's meta is written with its first batch.
-            Synced::Append(_, ack) if ack.first_ordinal == FIRST_OF_NEW => Some(Ordinal::ZERO),
-            Synced::Append(_, ack) => Some(ack.first_ordinal),
-            Synced::Flush(..) => None,
-            Synced::Persist(_, held_from) => *held_from,
-        }
-    }
-}
-
-impl Synced {
-    fn answer(self, outcome: Result<()>) {
-        let durability = Durability::Synced;
-        match self {
-            Self::Append(reply, ack) => {
-                reply.answer(outcome.map(|()| Ack { durability, ..ack }));
-            }
-            Self::Flush(reply, flushed) => {
-                send(
-                    reply,
-                    outcome.map(|()| Flushed {
-                        durability,
-                        ..flushed
-                    }),
-                );
-            }
-            Self::Persist(reply, _) => send(reply, outcome),
-        }
-    }
-}
 
 impl ThreadActor {
     /// Starts a sync of everything written so far, unless one is in flight.
@@ -80,11 +25,11 @@ impl ThreadActor {
             }
             Ok(None) => {
                 let durable = self.log.here().map(ThreadLog::durable_next_ordinal);
-                self.answer_synced(durable.unwrap_or_default());
+                self.waiters.synced(durable.unwrap_or_default());
                 // A log that failed syncs nothing until it is mended.
-                self.fail_waiters(&CLOSED_THREAD);
+                self.waiters.fail(&CLOSED_THREAD);
             }
-            Err(error) => self.fail_waiters(&error),
+            Err(error) => self.waiters.fail(&error),
         }
     }
 
@@ -116,10 +61,10 @@ impl ThreadActor {
             }
         };
         match outcome {
-            Ok(durable) => self.answer_synced(durable),
+            Ok(durable) => self.waiters.synced(durable),
             Err(error) => {
                 tracing::warn!(thread_id = %self.shared.thread_id, %error, "a sync failed");
-                self.fail_waiters(&error);
+                self.waiters.fail(&error);
             }
         }
     }
@@ -145,13 +90,13 @@ impl ThreadActor {
                 self.ready_to_write().await?;
                 let outcome = self.off_runtime(ThreadLog::sync).await;
                 if let Err(error) = outcome {
-                    self.fail_waiters(&error);
+                    self.waiters.fail(&error);
                     return Err(error);
                 }
             }
         }
         let durable = self.log.here().map(ThreadLog::durable_next_ordinal);
-        self.answer_synced(durable.unwrap_or_default());
+        self.waiters.synced(durable.unwrap_or_default());
         Ok(())
     }
 
@@ -228,26 +173,6 @@ impl ThreadActor {
     fn give_up_permit(&mut self) {
         if !self.log.here().is_some_and(ThreadLog::has_handle) {
             self.permit = None;
-        }
-    }
-
-    /// Tells everybody who waited for no more than what is synced now.
-    pub(super) fn answer_synced(&mut self, durable: Ordinal) {
-        while self
-            .waiters
-            .front()
-            .is_some_and(|waiter| waiter.up_to <= durable)
-        {
-            if let Some(waiter) = self.waiters.pop_front() {
-                waiter.synced.answer(Ok(()));
-            }
-        }
-    }
-
-    /// Tells everybody who waits for a sync that it failed.
-    pub(super) fn fail_waiters(&mut self, error: &Error) {
-        for waiter in std::mem::take(&mut self.waiters) {
-            waiter.synced.answer(Err(error.clone()));
         }
     }
 }

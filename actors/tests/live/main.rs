@@ -9,6 +9,7 @@ mod handles;
 mod json_lines;
 mod lifecycle;
 mod operations;
+mod order;
 mod reads;
 mod registry;
 mod repair;

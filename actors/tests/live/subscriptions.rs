@@ -302,7 +302,9 @@ async fn what_waits_for_its_sync_is_not_shown_nor_what_follows_it() {
     };
     let mut append = Box::pin(thread.append_with(vec![says("synced")], synced));
     assert!(!is_ready(&mut append));
-    thread.append(vec![says("written")]).await.unwrap();
+    let mut written = Box::pin(thread.append(vec![says("written")]));
+    assert!(!is_ready(&mut written));
+    while thread.snapshot().await.unwrap().next_ordinal < Ordinal::new(4) {}
     let mut subscription = store.subscribe(id, Ordinal::ZERO).await.unwrap();
     assert_eq!(ordinals(&mut subscription, 2).await, [0, 1]);
     tokio::select! {
@@ -317,7 +319,7 @@ async fn what_waits_for_its_sync_is_not_shown_nor_what_follows_it() {
     }
     home.disk.hold_syncs(false);
     assert_eq!(ordinals(&mut subscription, 2).await, [2, 3]);
-    assert!(is_ready(&mut append));
+    assert!(is_ready(&mut append) && is_ready(&mut written));
     store.shutdown().await.unwrap();
 }
 
