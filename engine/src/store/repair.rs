@@ -363,8 +363,11 @@ impl Store {
 
     fn sweep_folder(&self, repair: &str, folder: &str, depth: usize) -> Result<()> {
         let dir = self.home().resolve(folder);
-        let entries = self.disk().list(&dir);
-        let entries = entries.map_err(|error| Error::io("list", &dir, error))?;
+        let entries = match self.disk().list(&dir) {
+            // Another repair has taken it back.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|error| Error::io("list", &dir, error))?,
+        };
         for entry in entries {
             let Ok(name) = entry.name else {
                 continue;

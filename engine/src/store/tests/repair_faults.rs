@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::crash_disk::{CrashDisk, Then};
+use super::home::{TestHome, thread};
+use super::hooked_disk::HookedDisk;
 use super::repair::{LINES, NATIVE, files, open};
 use crate::disk::RealDisk;
 use crate::home::LogFormat;
@@ -293,4 +295,26 @@ fn a_second_repair_of_a_log_in_the_same_second_keeps_both_files() {
     });
     refused.unwrap();
     assert_eq!(kept(&home).len(), 1);
+}
+
+/// Two repairs ran at the same time. One took back the folders that it had made in vain, while the other
+/// looked through them for what killed ones had left: that one failed, after all that it had repaired.
+#[test]
+fn a_repair_passes_over_folders_that_another_one_takes_back() {
+    let home = TestHome::new();
+    home.put("sessions/a.jsonl", thread(1, 10));
+    let folder = home.file("damaged/2026-02-20T09-15-00/sessions");
+    fs::create_dir_all(&folder).unwrap();
+    let disk = HookedDisk(move |dir: &std::path::Path| {
+        if dir.ends_with("2026-02-20T09-15-00") {
+            fs::remove_dir(&folder).unwrap();
+        }
+    });
+    let store = Store::open(StoreOptions {
+        disk: Arc::new(disk),
+        ..home.options()
+    })
+    .unwrap();
+    let report = store.repair(RepairOptions::default()).unwrap();
+    assert!(report.ok, "{report:?}");
 }
