@@ -73,9 +73,6 @@ struct Program {
     store: Selvedge,
     clones: Vec<LiveThread>,
     dice: Dice,
-    /// Whether a fork may wait behind syncs that are held: they take the only thread of the I/O
-    /// pool, or those of earlier forks take all of them.
-    forks_wait: bool,
     is_held: bool,
     fails: bool,
     tasks: JoinSet<()>,
@@ -101,7 +98,6 @@ impl Program {
             store,
             clones: vec![thread.clone(), thread.clone(), thread],
             dice,
-            forks_wait: has_one_io_thread || !is_lazy,
             is_held: false,
             fails: false,
             tasks: JoinSet::new(),
@@ -225,7 +221,8 @@ impl Program {
             );
             self.last = Some(ack.last_ordinal);
         }
-        let may_fork = !self.fails && (!self.is_held || !self.forks_wait);
+        // A fork waits until what it begins with is synced.
+        let may_fork = !self.fails && !self.is_held;
         if let Some(last) = self.last.filter(|_| !fresh.is_empty() && may_fork) {
             check_fork(&self.store, &self.clones[0], last).await;
         }

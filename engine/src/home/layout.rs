@@ -228,6 +228,13 @@ impl Home {
         format!("{INHERITED}/{thread_id}")
     }
 
+    /// Whether a folder below the home is one thread's own, and goes with it.
+    pub(crate) fn is_inherited_dir(below: &str) -> bool {
+        below
+            .strip_prefix(INHERITED)
+            .is_some_and(|thread| thread.starts_with('/'))
+    }
+
     /// Where a repair keeps the damaged files, below the home.
     #[must_use]
     pub const fn damaged_dir() -> &'static str {

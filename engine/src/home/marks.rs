@@ -119,7 +119,20 @@ impl OpenMarks {
             return;
         }
         mark.remove();
-        if let Err(error) = self.write(&mut state, &format!("-{thread_id}\n")) {
+        self.write_minus(&mut state, thread_id);
+    }
+
+    /// Takes all marks of a thread back, those too that a panic has left without anybody to take
+    /// them back: the thread is gone, and there is nothing to look at. Its writer lock is to be held.
+    pub(crate) fn forget(&self, thread_id: ThreadId) {
+        let mut state = self.state();
+        if state.open.remove(&thread_id).is_some() {
+            self.write_minus(&mut state, thread_id);
+        }
+    }
+
+    fn write_minus(&self, state: &mut State, thread_id: ThreadId) {
+        if let Err(error) = self.write(state, &format!("-{thread_id}\n")) {
             tracing::debug!(%error, %thread_id, "an open mark can't be taken back yet");
         }
     }

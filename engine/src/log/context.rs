@@ -49,6 +49,9 @@ impl LogContext {
 
 /// The folders whose entries in their parents this store has synced. Another process may have
 /// made a folder and not synced it yet, so that finding one proves nothing.
+///
+/// What must hold: only folders that many threads share, and that nobody removes, are remembered.
+/// One thread's own goes with it, whoever removes it, and there are as many as there are forks.
 #[derive(Debug, Default)]
 pub struct DurableDirs {
     /// Paths below the home.
@@ -72,7 +75,8 @@ pub(super) enum Entries {
 pub(super) struct NewEntries {
     /// The folders to sync, from the file's own up.
     pub(super) to_sync: Vec<PathBuf>,
-    /// The folders that are durable afterwards, below the home; an empty path is the home itself.
+    /// The folders to remember as durable afterwards, below the home; an empty path is the home
+    /// itself.
     pub(super) proven: Vec<String>,
 }
 
@@ -95,6 +99,12 @@ fn is_forbidden(error: &io::Error) -> bool {
 impl DurableDirs {
     fn known(&self) -> MutexGuard<'_, HashSet<String>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many folders are remembered.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.known().len()
     }
 
     /// Makes the folders that lead to `path`, and tells what to sync once the file is made.
@@ -156,7 +166,9 @@ impl DurableDirs {
             }
             if !known.contains(below) {
                 entries.to_sync.push(parent);
-                entries.proven.push(below.to_owned());
+                if !Home::is_inherited_dir(below) {
+                    entries.proven.push(below.to_owned());
+                }
             }
             parent = dir;
         }

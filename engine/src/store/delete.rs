@@ -50,10 +50,11 @@ impl Store {
         self.forget_seeds_of(id);
         remove_inherited(&self.context, id)?;
         forget_name(&self.context, id)?;
-        match &self.index {
-            Some(index) => self.noted(index, self.forget_rows(index, id, &logs)),
-            None => Ok(()),
+        if let Some(index) = &self.index {
+            self.noted(index, self.forget_rows(index, id, &logs))?;
         }
+        self.context.marks.forget(id);
+        Ok(())
     }
 
     /// Makes the removal of logs that are not there durable: one that was cut short may have come to

@@ -4,7 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use peak_alloc::PeakAlloc;
 use selvedge_reliability::load::{LoadOptions, LoadReport, run, silence_planned_panics};
+
+/// Counts what is in use, so that a leak is told from what the allocator keeps for later.
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -46,6 +51,7 @@ fn main() -> ExitCode {
         rate: args.rate,
         panics_per_million: args.panics_per_million,
         readers: args.readers,
+        heap_in_use: Some(|| MEMORY.current_usage()),
     };
     let again = format!(
         "cargo run --release -p selvedge-reliability --bin load -- --threads {} --seconds {} --seed {} \

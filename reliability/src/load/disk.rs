@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -36,7 +37,8 @@ struct Watch {
     /// Of a million writes and syncs, how many panic.
     panics_per_million: AtomicU64,
     random: Mutex<fastrand::Rng>,
-    /// A log by its inode, which a rename or link keeps.
+    /// A log by its inode, which a rename or link keeps. As many as there are logs on disk: those
+    /// that are removed are forgotten, and another file may get their inode.
     logs: Mutex<HashMap<u64, Arc<LogCounts>>>,
     open_logs: AtomicI64,
     most_open_logs: AtomicI64,
@@ -147,6 +149,12 @@ fn is_log(path: &Path) -> bool {
         .is_some_and(|name| name.contains(".rlog") || name.contains(".jsonl"))
 }
 
+/// The inode of a file that has no other name.
+fn last_link(path: &Path) -> Option<u64> {
+    let file = std::fs::symlink_metadata(path).ok()?;
+    (file.nlink() == 1).then(|| file.ino())
+}
+
 #[derive(Debug)]
 struct LoadFile {
     file: Box<dyn DiskFile>,
@@ -212,7 +220,12 @@ impl Disk for LoadDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove(path)
+        let inode = if is_log(path) { last_link(path) } else { None };
+        RealDisk.remove(path)?;
+        if let Some(inode) = inode {
+            self.watch.logs.lock().unwrap().remove(&inode);
+        }
+        Ok(())
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
@@ -274,5 +287,29 @@ impl DiskFile for LoadFile {
 
     fn is_locked_elsewhere(&self, range: Range<u64>) -> io::Result<bool> {
         self.file.is_locked_elsewhere(range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One entry for each log that ever was made the load's own memory grow with what it deleted.
+    #[test]
+    fn a_log_is_counted_until_its_last_name_is_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let (log, link) = (home.path().join("a.rlog"), home.path().join("b.rlog"));
+        let disk = LoadDisk::new(0, 0);
+        let counted = || disk.watch.logs.lock().unwrap().len();
+        let file = disk.open(&log, OpenMode::CreateOrOpen).unwrap();
+        file.append_all(b"unsynced").unwrap();
+        disk.link(&log, &link).unwrap();
+        disk.remove(&log).unwrap();
+        assert_eq!(
+            disk.unsynced(home.path()).unwrap(),
+            std::slice::from_ref(&link)
+        );
+        disk.remove(&link).unwrap();
+        assert_eq!(counted(), 0);
     }
 }

@@ -59,6 +59,9 @@ pub struct LoadOptions {
     pub panics_per_million: u64,
     /// How many tasks read.
     pub readers: usize,
+    /// Bytes that the process has allocated and not given back: its global allocator counts them.
+    /// `None` where it doesn't; resident memory alone is looked at then.
+    pub heap_in_use: Option<fn() -> usize>,
 }
 
 /// What a load came to.
@@ -181,6 +184,7 @@ async fn sample(field: &Field, options: &LoadOptions, say: impl Fn(String)) -> V
         let sample = Sample {
             at: begun.elapsed(),
             rss,
+            heap: options.heap_in_use.map(|heap| heap() as u64),
             handles,
             live: live.map_or(0, |live| live.len()),
             appends_per_second: (appends - before.1) as f64 / (now - before.0).as_secs_f64(),

@@ -189,6 +189,9 @@ pub async fn intrude(field: Field, seed: u64, pause: Duration) {
             if removed.is_ok() {
                 count(&field.watch.shutdowns);
             }
+            if field.watch.is_stopping() {
+                break;
+            }
             tokio::time::sleep(pause).await;
         }
     }

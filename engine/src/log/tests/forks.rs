@@ -10,7 +10,7 @@ use super::faulty_disk::{ENOSPC, Fault, FaultyDisk, Op};
 use super::{TestHome, append, bytes_of, message, messages, new_thread};
 use crate::disk::{Disk, OpenMode, RealDisk};
 use crate::home::{Home, LogFormat, LogPath};
-use crate::log::inheriting::{Sharing, Source};
+use crate::log::inheriting::{Sharing, Source, remove_inherited};
 use crate::log::recovery::Row;
 use crate::log::{CutLog, LogContext, LogEvent, LogState, ThreadLog, load_history, read_log};
 use crate::{Error, Result};
@@ -29,6 +29,10 @@ fn parent(home: &TestHome) -> LogPath {
 }
 
 fn fork(context: &LogContext, parent: &LogPath) -> Result<ThreadLog> {
+    fork_as(FORK, context, parent)
+}
+
+fn fork_as(id: ThreadId, context: &LogContext, parent: &LogPath) -> Result<ThreadLog> {
     let file = context.home.log_file(parent);
     let known = load_history(&*context.disk, &file, LogFormat::Native)?.position;
     let cut = CutLog {
@@ -40,7 +44,7 @@ fn fork(context: &LogContext, parent: &LogPath) -> Result<ThreadLog> {
         has_log: |_, _| Ok(false),
     };
     let inheritance = cut.inheritance(known.next_ordinal, Sharing::Durable)?;
-    let mut log = ThreadLog::fork(context.clone(), new_thread(FORK), inheritance);
+    let mut log = ThreadLog::fork(context.clone(), new_thread(id), inheritance);
     log.materialize().map(|()| log)
 }
 
@@ -322,6 +326,52 @@ fn the_first_sync_of_a_fork_makes_the_entries_of_what_it_inherits_durable_before
     // A failed sync of another thread's file would be told here, and not to its writer.
     assert_eq!(disk.count(Op::Sync, "inherited"), 0);
     assert_eq!(log.durable_next_ordinal(), Ordinal::new(4));
+}
+
+/// The name of each fork's own folder was kept for as long as the store was open, also after the
+/// fork was deleted: a store that forks and deletes all day grew with every fork.
+#[test]
+fn what_a_store_remembers_of_folders_does_not_grow_with_its_forks() {
+    let home = TestHome::new();
+    let path = parent(&home);
+    let context = home.context();
+    let mut remembered = Vec::new();
+    for number in 10..30 {
+        let id = ThreadId::from_bytes([number; 16]);
+        fork_as(id, &context, &path).unwrap().close().unwrap();
+        remembered.push(context.dirs.count());
+        remove_inherited(&context, id).unwrap();
+    }
+    assert!(remembered[0] > 0);
+    assert_eq!(remembered[0], remembered[19], "{remembered:?}");
+}
+
+/// A store that had once made a fork durable took its folder for durable ever after: also the one
+/// that another store had made since in its place and had not come to sync.
+#[test]
+fn a_folder_that_another_store_has_made_anew_is_synced_by_whoever_goes_on() {
+    let home = TestHome::new();
+    let path = parent(&home);
+    let disk = FaultyDisk::default();
+    let context = home.context_on(Arc::new(disk.clone()));
+    fork(&context, &path).unwrap().close().unwrap();
+
+    let other = home.context();
+    remove_inherited(&other, FORK).unwrap();
+    RealDisk.remove(&home.file(&own_path())).unwrap();
+    // Its process dies before it has synced anything.
+    drop(fork(&other, &path).unwrap());
+
+    disk.forget();
+    let (mut log, _) = ThreadLog::open(context, FORK, &own_path()).unwrap();
+    append(&mut log, "three");
+    log.sync().unwrap();
+    assert_eq!(
+        disk.count(Op::SyncDir, "inherited"),
+        2,
+        "{:?}",
+        disk.calls()
+    );
 }
 
 #[test]

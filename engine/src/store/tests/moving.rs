@@ -8,6 +8,7 @@ use selvedge_codec::{Item, UtcMicros};
 
 use super::crash_disk::CrashDisk;
 use super::home::{TestHome, WAIT, id, ids, line, meta, said, thread};
+use crate::home::marks;
 use crate::listing::{ListQuery, ThreadFilter};
 use crate::log::{NewThread, ThreadLog};
 use crate::sample_home;
@@ -214,6 +215,31 @@ fn a_log_in_the_way_is_not_replaced_unless_nothing_of_it_would_be_lost() {
     store.archive(id(1)).unwrap();
     assert_eq!((files(&home), read(&to)), (vec![to.clone()], text));
     assert_listed(&home, &store);
+}
+
+/// A panic lost a thread's log with nobody left to take its mark back. The mark outlived the thread,
+/// and the store kept one for each thread that had come to such an end.
+#[test]
+fn a_deletion_takes_the_marks_back_that_a_panic_has_left() {
+    let home = TestHome::new();
+    let store = home.filled();
+    let context = store.log_context();
+    let marked = || {
+        let files = marks::read_all(&*context.disk, &context.home).unwrap();
+        files.into_iter().flat_map(|file| file.threads).count()
+    };
+    native(&store, 1);
+    let path = store.find(id(1)).unwrap().path;
+    for _ in 0..2 {
+        let (log, _) = ThreadLog::open(context.clone(), id(1), &path).unwrap();
+        drop(log);
+    }
+    assert_eq!(marked(), 1);
+    store.delete(id(1)).unwrap();
+    assert_eq!(marked(), 0);
+    store.close().unwrap();
+    let left = marks::read_all(&*context.disk, &context.home).unwrap();
+    assert_eq!(left, []);
 }
 
 #[test]
