@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use selvedge_codec::{Item, ThreadId};
+use selvedge_codec::{ByteOffset, Item, ThreadId};
 
 use super::home::WAIT;
 use crate::clock::ManualClock;
@@ -85,8 +85,6 @@ struct Thread {
     next_number: u32,
     /// A deletion has begun: all of it may be gone.
     may_be_gone: bool,
-    /// It begins with another one's history.
-    is_fork: bool,
     /// What archiving has acknowledged; `None` when it was cut short.
     archived: Option<bool>,
 }
@@ -275,7 +273,6 @@ impl World {
         };
         let thread = Thread {
             batches: self.threads[&parent].batches.clone(),
-            is_fork: true,
             archived: Some(false),
             ..Thread::default()
         };
@@ -400,9 +397,8 @@ impl World {
             false => thread.is_made.then_some(thread.batches.len()),
         };
         let found = match self.store.history(id(number)) {
-            // It was never synced. Once the parent's file goes on otherwise, it may show some of that,
-            // beside the damage.
-            Ok(history) if must_be.is_none() && thread.is_fork && !history.damage.is_empty() => {
+            // It was never synced, and has lost its head: it is not written on.
+            Ok(history) if must_be.is_none() && has_lost_its_head(&history) => {
                 self.threads.remove(&number);
                 return;
             }
@@ -470,6 +466,11 @@ impl World {
         assert_eq!(report.differences, [], "{report:?}");
         assert!(home.root() == Path::new(HOME));
     }
+}
+
+fn has_lost_its_head(history: &History) -> bool {
+    let first = history.damage.first();
+    first.is_some_and(|damage| damage.offset == ByteOffset::ZERO)
 }
 
 /// Some programs, each with some crashes. Prints the seed that fails, and what the disk did last.
