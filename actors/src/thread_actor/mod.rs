@@ -187,6 +187,9 @@ impl Actor for ThreadActor {
         if this.permit.is_some() {
             this.note_growth();
         }
+        if this.log.here().is_some_and(syncing::is_unproven) {
+            this.arm_tick();
+        }
         Ok(this)
     }
 

@@ -36,12 +36,8 @@ impl ThreadActor {
     /// Sees to it that the log need not open its file to begin a sync: one that was opened and not
     /// written to since has none, and what it holds may never have been synced.
     async fn ready_to_sync(&mut self) -> Result<()> {
-        let opens = self.log.here().is_some_and(|log| {
-            log.state() == LogState::Live
-                && !log.has_handle()
-                && log.durable_next_ordinal() < log.next_ordinal()
-        });
-        if opens {
+        let opens = |log: &ThreadLog| is_unproven(log) && !log.has_handle();
+        if self.log.here().is_some_and(opens) {
             self.ready_to_write().await?;
             self.off_runtime(ThreadLog::open_handle).await?;
         }
@@ -101,7 +97,8 @@ impl ThreadActor {
     }
 
     /// Once a sync interval while something is unsynced or a file is open: syncs what is
-    /// unsynced, and gives the file back when nothing was written since the last time.
+    /// unsynced, and gives the file back when nothing was written since the last time. What an earlier
+    /// writer has left is synced once: where that fails, a later append or flush says so.
     pub(super) async fn on_tick(&mut self) {
         self.tick = None;
         let wrote = std::mem::take(&mut self.wrote_since_tick);
@@ -110,7 +107,7 @@ impl ThreadActor {
             return self.mend().await;
         }
         let dirty = is_dirty(log);
-        if dirty {
+        if dirty || is_unproven(log) {
             self.start_sync().await;
         }
         if dirty || wrote || self.syncing.is_some() {
@@ -175,6 +172,11 @@ impl ThreadActor {
             self.permit = None;
         }
     }
+}
+
+/// Whether a log holds something that was never synced here: that may be an earlier writer's.
+pub(super) fn is_unproven(log: &ThreadLog) -> bool {
+    log.state() == LogState::Live && log.durable_next_ordinal() < log.next_ordinal()
 }
 
 /// Whether something that was acknowledged here is not synced yet.

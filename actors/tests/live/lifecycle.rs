@@ -41,6 +41,30 @@ async fn a_new_thread_is_on_disk_from_its_first_append_on() {
     store.shutdown().await.unwrap();
 }
 
+/// A thread was resumed whose last writer had died before it came to sync it. As long as nothing was
+/// appended nobody synced it, and a power loss took what had been acknowledged long before.
+#[tokio::test]
+async fn what_an_earlier_writer_left_is_synced_within_the_interval() {
+    let home = TestHome::new();
+    let store = home.open().await;
+    let thread = store.start_thread(start()).await.unwrap();
+    thread.append(vec![says("one")]).await.unwrap();
+    store.shutdown().await.unwrap();
+    let store = home.open().await;
+    let thread = store.resume_thread(thread.thread_id()).await.unwrap();
+    loop {
+        let snapshot = thread.snapshot().await.unwrap();
+        if snapshot.durable_next_ordinal == snapshot.next_ordinal {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    while home.disk.open_logs() > 0 {
+        tokio::task::yield_now().await;
+    }
+    store.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_shutdown_and_a_resume() {
     let home = TestHome::new();

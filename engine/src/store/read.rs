@@ -181,8 +181,8 @@ impl Store {
                 return Ok(Some(row));
             }
             if stat.is_err() && !searched {
-                // It may lie elsewhere now.
-                self.search_home(index)?;
+                // It may lie elsewhere now, or be another one.
+                self.find_missing(index, id)?;
                 searched = true;
             }
             self.reconcile_in(index, &[Suspect::Log(path)])?;

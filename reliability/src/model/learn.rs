@@ -228,6 +228,7 @@ impl Runner {
                 (Vec::new(), each.chain(parent.entries.clone()).collect())
             }
         };
+        let is_troubled = self.is_troubled;
         let is_placed = self.thread(number).is_haunted;
         let thread = self.thread(number);
         *thread = Thread {
@@ -245,6 +246,9 @@ impl Runner {
         if let Said::Done(_) = said {
             thread.acknowledge(which, Known::Written, None);
             thread.live = Some(by);
+        } else {
+            // Half of it may have been left.
+            thread.is_torn |= is_troubled;
         }
     }
 

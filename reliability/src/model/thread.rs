@@ -218,6 +218,9 @@ impl Thread {
         if self.existence == Existence::Kept && !self.is_durable() {
             self.existence = Existence::MayBe;
         }
+        if self.existence == Existence::MayBe {
+            self.doubt_inherited();
+        }
         self.forget_ordinals();
         if self.is_ghost {
             self.existence = Existence::MayBe;
@@ -225,6 +228,19 @@ impl Thread {
         }
         if !self.is_placed {
             self.archived = None;
+        }
+    }
+
+    /// The entries that lead to what it inherits may be lost.
+    fn doubt_inherited(&mut self) {
+        if let Inherited::Exactly(facts) = &mut self.inherited {
+            let each = std::mem::take(facts).into_iter();
+            let each = each.map(|fact| Entry::new(vec![Expected::Exactly(fact)]));
+            self.inherited = Inherited::From {
+                before: Vec::new(),
+                entries: each.collect(),
+                point: Point::Whole,
+            };
         }
     }
 
