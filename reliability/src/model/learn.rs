@@ -17,7 +17,9 @@ impl Runner {
         op: &Op,
         (items, said): (Vec<Vec<Item>>, Said),
     ) -> Result<(), String> {
-        let is_expected = self.verdict(by, op).allows(&said) || self.is_refused_for_harm(op, &said);
+        let is_expected = self.verdict(by, op).allows(&said)
+            || self.is_refused_for_harm(op, &said)
+            || self.is_told_lost(op, &said);
         if !self.is_troubled && !is_expected {
             let verdict = self.verdict(by, op);
             let said = match &said {
@@ -127,6 +129,7 @@ impl Runner {
             let which = thread.push(facts.collect());
             let ack = match ack {
                 Some(Ok(ack)) => ack,
+                Some(Err(error)) if thread.is_told_lost(&error) => continue,
                 Some(Err(error)) if !is_troubled => {
                     return Err(format!("an append to a live thread: {}", told(&error)));
                 }

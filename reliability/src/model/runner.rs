@@ -363,10 +363,19 @@ impl Runner {
                 }
             }
             Err(why) if self.is_troubled => drop(why),
+            Err(why) if self.is_any_told_lost(by, &why) => drop(why),
             Err(why) => return Err(format!("a shutdown failed: {why}")),
         }
         self.lose_live(by);
         Ok(())
+    }
+
+    fn is_any_told_lost(&mut self, by: usize, why: &Error) -> bool {
+        let live = self
+            .threads
+            .iter_mut()
+            .filter(|thread| thread.live == Some(by));
+        live.fold(false, |told, thread| thread.is_told_lost(why) | told)
     }
 
     /// Starts a process, and checks what it finds.

@@ -1,5 +1,7 @@
 //! One thread, as it should be.
 
+use selvedge::Error;
+
 use super::entry::{Entry, Expected, Fact, Known};
 use super::program::{PROCESSES, Point};
 
@@ -183,6 +185,17 @@ impl Thread {
                 self.note_torn();
             }
         }
+    }
+
+    /// Its process has found that something which it did not write itself is lost, and says so.
+    pub fn is_told_lost(&mut self, error: &Error) -> bool {
+        let is_lost = self.has_dropped && matches!(error, Error::Corrupt { .. });
+        if is_lost {
+            self.lose_pages();
+            // It is not mended by that.
+            self.has_dropped = true;
+        }
+        is_lost
     }
 
     /// What the disk has dropped is nowhere any more.

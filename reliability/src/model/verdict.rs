@@ -130,6 +130,23 @@ impl Runner {
         is_harmed && matches!(said, Said::Refused(Error::Corrupt { .. }))
     }
 
+    /// Whether a store says that the disk has dropped what an earlier process had written.
+    pub(super) fn is_told_lost(&mut self, op: &Op, said: &Said) -> bool {
+        let Said::Refused(error) = said else {
+            return false;
+        };
+        let mut named = op.clone();
+        let numbers: Vec<_> = named
+            .threads()
+            .into_iter()
+            .map(|(number, _)| *number)
+            .collect();
+        let mut told = numbers
+            .into_iter()
+            .map(|number| self.thread(number).is_told_lost(error));
+        told.any(|told| told)
+    }
+
     /// Whether an operation can be held against the model where it stands.
     pub(super) fn makes_sense(&self, by: usize, op: &Op) -> bool {
         let of = |number: u8| &self.threads[usize::from(number)];
