@@ -93,6 +93,8 @@ impl Runner {
             Coverage::Partial { .. } => {
                 let done = process.wait(selvedge.backfill(|_| {})).map_err(hung)?;
                 let done = done.map_err(|why| format!("a backfill: {}", told(&why)))?;
+                // It clears away what dead writers have left, which the scan counted before.
+                let failed = self.list_scanned(scan, &expected)?;
                 if done.coverage != (Coverage::Complete { failed }) {
                     return Err(format!(
                         "a backfill left {:?}, {failed} failed",
