@@ -35,16 +35,17 @@ impl Selvedge {
     }
 
     /// Starts a thread that begins with another one's history, and makes it live. Of a live
-    /// thread's history that is what it has acknowledged, all of it: acknowledgements are in the
-    /// order of the log. It is there for this process's death at
-    /// once, and synced within the sync interval, like an append.
+    /// thread's history that is what it has acknowledged, all of it, which is synced first. The fork
+    /// itself is there for this process's death at once, and synced within the sync interval, like an
+    /// append.
     ///
     /// # Errors
     /// [`Error::ThreadNotFound`], also for a new thread of which nothing is on disk yet;
     /// [`InvalidRequest::NoSuchTurn`] and [`InvalidRequest::OrdinalPastEnd`] for a point that the
     /// source has not; [`InvalidRequest::ThreadExists`] when there is a thread of the chosen id;
     /// [`InvalidRequest::Ephemeral`] when one of the two has no log; [`Error::Io`] and
-    /// [`Error::OutOfSpace`]; [`Error::Closed`] after a shutdown.
+    /// [`Error::OutOfSpace`], also when a live source can't be synced; [`Error::Closed`] after a
+    /// shutdown.
     pub async fn fork_thread(&self, fork: ForkThread) -> Result<LiveThread> {
         let forked = self.fork(fork, false).await?;
         Ok(LiveThread::new(forked.thread, Arc::clone(&self.core)))

@@ -235,11 +235,12 @@ impl ThreadRef {
         self.actor.ask(Snapshot).await.map_err(thread_error)
     }
 
-    /// Ends the thread's actor.
+    /// Syncs everything acknowledged so far.
     pub(crate) async fn flush(&self) -> Result<Flushed> {
         self.actor.ask(Flush).await.map_err(thread_error)
     }
 
+    /// Ends the thread's actor.
     pub(crate) async fn shutdown(&self, how: Shutdown) -> Result<()> {
         self.actor.ask(how).await.map_err(thread_error)
     }

@@ -29,7 +29,10 @@ impl ThreadActor {
                 // A log that failed syncs nothing until it is mended.
                 self.waiters.fail(&CLOSED_THREAD);
             }
-            Err(error) => self.waiters.fail(&error),
+            Err(error) => {
+                tracing::debug!(thread_id = %self.shared.thread_id, %error, "no sync can be begun");
+                self.waiters.fail(&error);
+            }
         }
     }
 
