@@ -120,6 +120,9 @@ impl Runner {
                     .any(|entry| entry.known > Known::MayBe)
                 {
                     thread.existence = Existence::Kept;
+                } else if thread.existence == Existence::Absent {
+                    // What nobody waited for was never begun.
+                    thread.existence = Existence::Deferred(by);
                 }
             }
             match (thread.live == Some(by), is_loaded) {
