@@ -211,10 +211,11 @@ impl Store {
             return Ok(None);
         };
         let known = index.read(|txn| {
-            let Some(row) = txn.thread(id)? else {
-                return Ok(None);
-            };
-            Ok(Some((row, txn.turns(id)?)))
+            match self.row_and_doubt(txn, id)? {
+                (Some(row), false) => Ok(Some((row, txn.turns(id)?))),
+                // The log tells what is left.
+                _ => Ok(None),
+            }
         });
         let (row, turns) = match known {
             Ok(Some(known)) => known,

@@ -166,7 +166,7 @@ impl Store {
     fn fresh_row(&self, index: &Database, id: ThreadId) -> Result<Option<ThreadRow>, Fault> {
         let mut searched = false;
         for _ in 0..ROUNDS {
-            let row = index.read(|txn| txn.thread(id))?;
+            let (row, is_doubtful) = index.read(|txn| self.row_and_doubt(txn, id))?;
             let path = row.as_ref().and_then(ThreadRow::path);
             let (Some(row), Some(path)) = (row, path) else {
                 if searched || !self.find_missing(index, id)? {
@@ -177,7 +177,7 @@ impl Store {
             };
             let stat = self.disk().stat(&self.home().log_file(&path));
             let look = stat.as_ref().ok().copied().map(Look::from);
-            if look == Some(Look::from(&row.thread.checkpoint)) {
+            if look == Some(Look::from(&row.thread.checkpoint)) && !is_doubtful {
                 return Ok(Some(row));
             }
             if stat.is_err() && !searched {
@@ -189,6 +189,24 @@ impl Store {
         }
         // The row of a log that is written without a pause was right when it was taken in.
         index.read(|txn| txn.thread(id))
+    }
+
+    /// A thread's row, and whether a power loss may have taken what it was made of.
+    pub(super) fn row_and_doubt(
+        &self,
+        txn: &impl Tables,
+        id: ThreadId,
+    ) -> Result<(Option<ThreadRow>, bool), Fault> {
+        let row = txn.thread(id)?;
+        let known = match row.as_ref().and_then(ThreadRow::path) {
+            Some(path) => txn.path(&path)?,
+            None => None,
+        };
+        let is_doubtful = match (txn.state()?, known) {
+            (Some(state), Some(known)) => state.doubts(known.boot, &self.boot_id),
+            _ => false,
+        };
+        Ok((row, is_doubtful))
     }
 
     /// Looks for a thread that the index does not know. Returns whether anything was taken in.

@@ -246,15 +246,27 @@ impl Thread {
 
     /// The entries that lead to what it inherits may be lost.
     fn doubt_inherited(&mut self) {
-        if let Inherited::Exactly(facts) = &mut self.inherited {
-            let each = std::mem::take(facts).into_iter();
-            let each = each.map(|fact| Entry::new(vec![Expected::Exactly(fact)]));
-            self.inherited = Inherited::From {
-                before: Vec::new(),
-                entries: each.collect(),
-                point: Point::Whole,
-            };
-        }
+        let (facts, entries) = match &mut self.inherited {
+            Inherited::Exactly(facts) => (std::mem::take(facts), Vec::new()),
+            Inherited::From {
+                before, entries, ..
+            } => (std::mem::take(before), std::mem::take(entries)),
+        };
+        let facts = facts.into_iter().map(Expected::Exactly);
+        let records = entries.into_iter().flat_map(|entry| entry.records);
+        let each = facts.chain(records).map(|record| Entry::new(vec![record]));
+        self.inherited = Inherited::From {
+            before: Vec::new(),
+            entries: each.collect(),
+            point: Point::Whole,
+        };
+    }
+
+    /// What became of it may show only once the system reads its file anew: nothing of it tells that
+    /// it has changed.
+    #[must_use]
+    pub fn is_dropped_wreck(&self) -> bool {
+        self.existence == Existence::Wreck && self.entries.iter().any(|entry| entry.is_fragile)
     }
 
     /// Where it lies among the lines is no longer certain.

@@ -395,6 +395,46 @@ fn a_log_that_somebody_writes_is_synced_by_nobody_else() {
     }
 }
 
+/// A power loss took the end of a log that the index knew, and the index could not be brought up to that.
+/// What was read of the thread, and its forks, went on telling of records that were lost.
+#[test]
+fn what_a_power_loss_took_is_not_read_nor_forked_before_the_index_has_looked() {
+    let mut lost = 0;
+    for seed in 0..4 * SEEDS {
+        let disk = disk(seed);
+        let (_, store) = open(&disk);
+        let mut parent = start(&store, 1, "hello");
+        parent.sync().unwrap();
+        say(&mut parent, "more").unwrap();
+        let of_parent = [(parent.thread_id(), parent.path().clone())];
+        store.catch_up(&of_parent).unwrap();
+        disk.lose_power();
+        let process = disk.process();
+        let store = Store::open(StoreOptions {
+            disk: Arc::new(process.clone()),
+            clock: Arc::new(ManualClock::new(moment(0))),
+            ..StoreOptions::new("/machine/home")
+        })
+        .unwrap();
+        let check = |number: u8| {
+            let left = records(&store, number) as u64;
+            let told = store.read_thread(id(number)).unwrap().item_count;
+            assert_eq!(told, left, "seed {seed}, {number}");
+            left
+        };
+        // Each of the two is what the index is asked for first.
+        if seed % 2 == 0 {
+            lost += usize::from(check(1) < 3);
+        }
+        if let Ok(fork) = store.fork(&source(), &ForkPoint::Whole, new(2)) {
+            let of_fork = [(fork.thread_id(), fork.path().clone())];
+            store.catch_up(&of_fork).unwrap();
+            check(2);
+        }
+    }
+    assert!(lost > 0, "nothing was ever lost");
+}
+
 /// A thread that nobody writes, all of it.
 fn source() -> ForkSource {
     ForkSource {
