@@ -14,6 +14,7 @@
 //! A program is made from its seed alone, so that a failing one can be run again by it, and it is
 //! made smaller before it is shown.
 
+mod bytes;
 mod check;
 mod clock;
 mod entry;

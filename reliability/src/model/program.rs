@@ -1,6 +1,6 @@
 //! Programs: what is done to a home, by whom, and what goes wrong meanwhile.
 
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::Arbitrary;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
@@ -11,9 +11,9 @@ pub const THREADS: u8 = 4;
 /// How many simulated processes share the home.
 pub const PROCESSES: usize = 2;
 /// Faults come before so many accesses to the disk.
-const MAX_AFTER: u16 = 200;
+pub(super) const MAX_AFTER: u16 = 200;
 /// How far the clock is set, in seconds: more than two days.
-const MAX_JUMP: i32 = 200_000;
+pub(super) const MAX_JUMP: i32 = 200_000;
 
 /// A program: what is run, and the seed of the disk that it is run on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,23 +22,6 @@ pub struct Program {
     pub seed: u64,
     /// What is done, in this order. Steps that make no sense where they stand are left out.
     pub steps: Vec<Step>,
-}
-
-impl Program {
-    /// The program of up to so many steps that these bytes stand for: what is near in bytes is near in
-    /// steps, so that a fuzzer finds its way.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8], most: usize) -> Self {
-        let mut bytes = Unstructured::new(bytes);
-        // Bytes that have run out are zeros.
-        let seed = bytes.arbitrary().unwrap_or_default();
-        let steps = std::iter::from_fn(|| match bytes.is_empty() {
-            true => None,
-            false => Step::arbitrary(&mut bytes).ok(),
-        });
-        let steps = steps.map(Step::within_bounds).take(most).collect();
-        Self { seed, steps }
-    }
 }
 
 /// One step.
@@ -185,55 +168,7 @@ pub enum Need {
     Archived,
 }
 
-impl Step {
-    /// Keeps a step that was made from bytes within what steps may say.
-    fn within_bounds(mut self) -> Self {
-        match &mut self {
-            Self::Do { by, op } | Self::Cancelled { by, op, .. } => {
-                *by %= PROCESSES as u8;
-                op.keep_within_bounds();
-            }
-            Self::CutShort { by, after, op, .. } => {
-                *by %= PROCESSES as u8;
-                *after %= MAX_AFTER;
-                op.keep_within_bounds();
-            }
-            Self::Kill { by } => *by %= PROCESSES as u8,
-            Self::Fault(plan) => {
-                plan.after %= MAX_AFTER;
-                plan.keep_sensible();
-            }
-            Self::Plant { thread, lines } => {
-                *thread %= THREADS;
-                *lines = 1 + *lines % 4;
-            }
-            Self::FewHandles { handles } => *handles %= 12,
-            Self::Clock { seconds } => *seconds %= MAX_JUMP,
-            Self::Wait { millis } => *millis %= 1_500,
-            Self::NoRoom { .. }
-            | Self::ReadOnly
-            | Self::Heal
-            | Self::LosePower
-            | Self::RemoveIndex => {}
-        }
-        self
-    }
-}
-
 impl Op {
-    fn keep_within_bounds(&mut self) {
-        match self {
-            Self::Append { records, .. } => *records = 1 + *records % 3,
-            Self::Burst { batches, .. } => *batches = 2 + *batches % 3,
-            Self::Large { kilobytes, .. } => *kilobytes = 1 + *kilobytes % 79,
-            Self::RollBack { turns, .. } => *turns = 1 + *turns % 2,
-            _ => {}
-        }
-        for (thread, _) in self.threads() {
-            *thread %= 2 * THREADS;
-        }
-    }
-
     /// The threads that it names, each with what it must be.
     pub fn threads(&mut self) -> Vec<(&mut u8, Need)> {
         match self {
@@ -328,7 +263,7 @@ impl Harm {
 
 impl Plan {
     /// Only syncs drop pages.
-    const fn keep_sensible(&mut self) {
+    pub(super) const fn keep_sensible(&mut self) {
         if matches!(self.harm, Harm::DroppedPages) {
             self.on = Target::Sync;
         }
