@@ -83,6 +83,8 @@ impl Runner {
         let selvedge = process.store.selvedge();
         let expected = self.expected();
         let failed = self.list_scanned(scan, &expected)?;
+        // What it says is as of the last look at the home, and what failed then may not fail now.
+        super::listing::all(process, false)?;
         let coverage = process.wait(selvedge.coverage()).map_err(hung)?;
         match coverage.map_err(|why| told(&why))? {
             Coverage::Complete { failed: told } => {

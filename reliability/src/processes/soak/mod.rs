@@ -40,6 +40,10 @@ struct Appender {
     reports: Vec<Report>,
 }
 
+/// The most logs that the home begins with: with those that are added, listings in an order that appends
+/// change have to fit one page.
+const MAX_PREPARED: usize = 5_000;
+
 /// Appends, lists and kills with `plan.processes` processes for `plan.duration`, in a home of
 /// `plan.logs` JSON-lines logs to begin with.
 ///
@@ -51,7 +55,7 @@ pub fn run(plan: &Plan, dir: &Path) -> Outcome {
     for dir in [&sessions, &journals] {
         std::fs::create_dir_all(dir).trying("make a directory")?;
     }
-    for number in 0..plan.logs {
+    for number in 0..plan.logs.min(MAX_PREPARED) {
         let id = ThreadId::generate();
         let file = sessions.join(format!("rollout-2026-03-01T10-00-00-{id}.jsonl"));
         std::fs::write(file, payload::prepared_lines(id, number)).trying("write a log")?;
