@@ -90,8 +90,8 @@ impl Seeds {
 impl Store {
     /// Makes a thread that begins with the history of another one up to `point`, and shares it with
     /// that one. Its log is open for writing, with its own meta written and not synced: its first
-    /// sync makes the entries of what it inherits durable too. What it inherits is synced. The history of a log of JSON lines is
-    /// copied, since another tool owns that file.
+    /// sync makes the entries of what it inherits durable too. What it inherits is synced. The history
+    /// of a log of JSON lines is copied, since another tool owns that file.
     ///
     /// # Errors
     /// [`Error::ThreadNotFound`]; [`InvalidRequest::NoSuchTurn`],

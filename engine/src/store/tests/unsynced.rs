@@ -93,18 +93,24 @@ fn a_new_home_is_durable_with_its_first_thread() {
     }
 }
 
+/// A disk with a thread and a fork of it, of which nothing was synced when their writer was killed; and
+/// the next store there.
+fn left_by_a_killed_writer(seed: u64) -> (SimulatedDisk, Store) {
+    let disk = disk(seed);
+    let (process, store) = open(&disk);
+    drop(start(&store, 1, "hello"));
+    drop(store.fork(&source(), &ForkPoint::Whole, new(2)).unwrap());
+    process.kill();
+    let (_, store) = open(&disk);
+    (disk, store)
+}
+
 /// A process died before it had synced a new thread. The next one went on with it and synced the file,
 /// and neither its name nor what it inherited: a flush was acknowledged and the thread lost.
 #[test]
 fn what_another_process_made_is_durable_once_it_is_synced_by_the_next() {
     for seed in 0..SEEDS {
-        let disk = disk(seed);
-        let (process, store) = open(&disk);
-        drop(start(&store, 1, "hello"));
-        let source = source();
-        drop(store.fork(&source, &ForkPoint::Whole, new(2)).unwrap());
-        process.kill();
-        let (_, store) = open(&disk);
+        let (disk, store) = left_by_a_killed_writer(seed);
         for number in [1, 2] {
             resume(&store, number).sync().unwrap();
         }
@@ -155,13 +161,7 @@ fn a_move_that_finds_nothing_left_to_do_is_durable_all_the_same() {
 #[test]
 fn an_archived_thread_has_its_bytes_whoever_wrote_them() {
     for seed in 0..SEEDS {
-        let disk = disk(seed);
-        let (process, store) = open(&disk);
-        drop(start(&store, 1, "hello"));
-        let source = source();
-        drop(store.fork(&source, &ForkPoint::Whole, new(2)).unwrap());
-        process.kill();
-        let (_, store) = open(&disk);
+        let (disk, store) = left_by_a_killed_writer(seed);
         for number in [1, 2] {
             store.archive(id(number)).unwrap();
         }
