@@ -1,6 +1,7 @@
 //! Moves of logs by this store: a search that is overtaken by one may miss a log that is there all
-//! the time, first where it is not yet and then where it is not any more.
+//! the time, first where it is not yet and then where it is not any more, or open it where it was.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use selvedge_engine::{Error, Result};
@@ -50,11 +51,20 @@ impl Moves {
         for _ in 1..MAX_LOOKS {
             let before = self.now();
             match look() {
-                Err(Error::ThreadNotFound { .. }) if !self.none_since(before) => {}
+                Err(why) if is_missing(&why) && !self.none_since(before) => {}
                 found => return found,
             }
         }
         look()
+    }
+}
+
+/// Whether nothing was found, or what was found was gone when it was opened.
+fn is_missing(why: &Error) -> bool {
+    match why {
+        Error::ThreadNotFound { .. } => true,
+        Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        _ => false,
     }
 }
 
@@ -73,6 +83,29 @@ mod tests {
     use super::*;
     use selvedge_codec::ThreadId;
     use std::cell::Cell;
+
+    /// A fork of a thread that was archived and taken back all the time failed: its log was moved between
+    /// being found and being opened, more often than that was tried.
+    #[test]
+    fn a_log_that_is_moved_before_it_is_opened_is_looked_for_again() {
+        let (moves, looks) = (Moves::default(), Cell::new(0));
+        let log = std::path::Path::new("log");
+        let gone = || Err::<u32, _>(Error::io("open", log, io::ErrorKind::NotFound.into()));
+        let look = |moved: u32| {
+            looks.set(looks.get() + 1);
+            if looks.get() > moved {
+                return gone();
+            }
+            drop(moves.begin());
+            gone()
+        };
+        assert!(moves.find(|| look(9)).is_err());
+        assert_eq!(
+            looks.get(),
+            10,
+            "nothing was moved while it was looked for last"
+        );
+    }
 
     #[test]
     fn a_thread_is_looked_for_again_when_a_log_was_moved_meanwhile() {
